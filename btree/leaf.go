@@ -1,0 +1,239 @@
+package btree
+
+// This file is responsible for changing a leaf: inserting and removing cells in
+// place, and laying cells out afresh in another buffer. Rule B2 lives here: no
+// function writes to a byte that is part of a cell.
+
+import (
+	"bytes"
+
+	"github.com/foliodb/folio/internal/page"
+)
+
+// hint is the insertion pattern of a node, kept in its header so that it
+// outlives the transaction: where the last cell was inserted, and how many
+// insertions in a row went right behind (ascending) or right before (descending)
+// the one before them. Splits follow it.
+type hint struct {
+	last      uint16
+	asc, desc uint8
+}
+
+// seqStreak insertions in a row make a pattern. Random keys reach it about once
+// in count^3 insertions, and then it costs one uneven split.
+const seqStreak = 3
+
+func (n node) hint() hint {
+	h := n.header().Hint()
+	return hint{last: uint16(h), asc: uint8(h >> 16), desc: uint8(h >> 24)}
+}
+
+func (n node) setHint(h hint) {
+	n.header().SetHint(uint32(h.last) | uint32(h.asc)<<16 | uint32(h.desc)<<24)
+}
+
+// inserted returns the hint after an insertion at slot i.
+func (h hint) inserted(i int) hint {
+	switch {
+	case i == int(h.last)+1:
+		h.asc, h.desc = min(h.asc, 254)+1, 0
+	case i == int(h.last):
+		h.asc, h.desc = 0, min(h.desc, 254)+1
+	default:
+		h.asc, h.desc = 0, 0
+	}
+	h.last = uint16(i)
+	return h
+}
+
+// usedLeaf returns the bytes that the cells of n take with their entries.
+func (n node) usedLeaf() int {
+	used := 0
+	for i := range n.count() {
+		c, _ := n.leafCellBytes(i)
+		used += len(c) + leafEntrySize
+	}
+	return used
+}
+
+// addLeafCell makes place for a cell at slot i and returns it, its header
+// written; nil if the gap is too small. stub is what the node holds of the key.
+func (n node) addLeafCell(i int, stub []byte, flags byte, payload int) []byte {
+	size := leafCellHeader + len(stub) + payload
+	if flags&FlagKeyRun != 0 {
+		size += keyRefSize
+	}
+	if !n.sharesPrefix(stub, flags) {
+		n.shortenPrefix(n.prefixFor(stub, flags))
+	}
+	if n.gap() < size+leafEntrySize {
+		return nil
+	}
+	b, c := n.base(), n.count()
+	heads, slots, end := b, leafSlots(b, c), leafEnd(b, c)
+	copy(n[slots+headSize+slotSize*(i+1):], n[slots+slotSize*i:end])
+	copy(n[slots+headSize:], n[slots:slots+slotSize*i])
+	copy(n[heads+headSize*(i+1):], n[heads+headSize*i:slots])
+	n.header().SetCount(c + 1)
+	le.PutUint32(n[heads+headSize*i:], head(stub[n.prefixLen():]))
+	return n.putLeafCell(i, stub, flags, payload, size)
+}
+
+// putLeafCell writes a cell of size bytes into the gap, points slot i to it and
+// returns it.
+func (n node) putLeafCell(i int, stub []byte, flags byte, payload, size int) []byte {
+	p := n.header()
+	cells := p.CellBytes() + size
+	p.SetCellBytes(cells)
+	off := len(n) - cells
+	s := leafSlots(n.base(), n.count()) + slotSize*i
+	le.PutUint32(n[s:], uint32(off)|uint32(len(stub))<<16)
+	cell := n[off : off+size : off+size]
+	cell[0] = flags
+	le.PutUint16(cell[1:], uint16(payload))
+	copy(cell[leafCellHeader:], stub)
+	return cell
+}
+
+// replaceLeafCell gives slot i a new cell with the same key; nil if the gap is
+// too small. The old cell stays where it is, unreachable.
+func (n node) replaceLeafCell(i int, stub []byte, flags byte, payload int) []byte {
+	size := leafCellHeader + len(stub) + payload
+	if flags&FlagKeyRun != 0 {
+		size += keyRefSize
+	}
+	if n.gap() < size {
+		return nil
+	}
+	return n.putLeafCell(i, stub, flags, payload, size)
+}
+
+// removeLeafCell drops slot i.
+func (n node) removeLeafCell(i int) {
+	b, c := n.base(), n.count()
+	heads, slots, end := b, leafSlots(b, c), leafEnd(b, c)
+	copy(n[heads+headSize*i:], n[heads+headSize*(i+1):slots])
+	copy(n[slots-headSize:], n[slots:slots+slotSize*i])
+	copy(n[slots-headSize+slotSize*i:], n[slots+slotSize*(i+1):end])
+	n.header().SetCount(c - 1)
+}
+
+// sharesPrefix tells whether a cell with stub can be in n as n's prefix is.
+func (n node) sharesPrefix(stub []byte, flags byte) bool {
+	return len(usableStub(stub, flags)) >= n.prefixLen() && bytes.HasPrefix(stub, n.prefix())
+}
+
+// usableStub is the part of a key's stub that may become part of a prefix: the
+// head behind the prefix must come from the stub, even if the key goes on in a
+// run.
+func usableStub(stub []byte, flags byte) []byte {
+	if flags&FlagKeyRun != 0 {
+		return stub[:len(stub)-headSize]
+	}
+	return stub
+}
+
+// prefixFor returns how much of n's prefix stub leaves.
+func (n node) prefixFor(stub []byte, flags byte) int {
+	return commonPrefix(usableStub(stub, flags), n.prefix())
+}
+
+// shortenPrefix cuts the prefix of leaf n to pl bytes.
+func (n node) shortenPrefix(pl int) {
+	ob, nb, c := n.base(), base(pl), n.count()
+	copy(n[leafSlots(nb, c):], n[leafSlots(ob, c):leafEnd(ob, c)])
+	n.header().SetPrefixLen(pl)
+	for i := range c {
+		le.PutUint32(n[nb+headSize*i:], head(n.leafKeyStub(i)[pl:]))
+	}
+}
+
+// cells is a stretch of slots of a leaf.
+type cells struct {
+	n        node
+	from, to int
+}
+
+func (s cells) len() int { return s.to - s.from }
+
+// layoutLeaf fills dst, a buffer that nobody else uses, with the cells of the
+// parts in their order: the longest prefix, cells without holes and ascending in
+// memory so that a scan reads forward. At least reserve bytes stay free. It
+// returns false, with dst in no particular state, if that does not fit.
+func layoutLeaf(dst node, reserve int, parts ...cells) bool {
+	count, size, flags := 0, 0, byte(0)
+	for _, s := range parts {
+		for i := s.from; i < s.to; i++ {
+			c, _ := s.n.leafCellBytes(i)
+			size += len(c)
+			flags |= c[0]
+		}
+		count += s.len()
+	}
+	room := len(dst) - page.HeaderSize - size - count*leafEntrySize - reserve
+	if room < 0 {
+		return false
+	}
+	dst.header().Init(page.KindLeaf, 0, 1)
+	pl := min(prefixOf(parts, flags), room&^3)
+	dst.header().SetPrefixLen(pl)
+	dst.header().SetCount(count)
+	dst.header().SetCellBytes(size)
+	b := base(pl)
+	slots := leafSlots(b, count)
+	off := len(dst) - size
+	clear(dst[leafEnd(b, count):off])
+	clear(dst[page.HeaderSize:b])
+	i := 0
+	for _, s := range parts {
+		for j := s.from; j < s.to; j++ {
+			cell, kl := s.n.leafCellBytes(j)
+			copy(dst[off:], cell)
+			le.PutUint32(dst[b+headSize*i:], head(cell[leafCellHeader+pl:leafCellHeader+kl]))
+			le.PutUint32(dst[slots+slotSize*i:], uint32(off)|uint32(kl)<<16)
+			off += len(cell)
+			i++
+		}
+	}
+	if count > 0 {
+		copy(dst[page.HeaderSize:], dst.leafKeyStub(0)[:pl])
+	}
+	return true
+}
+
+// prefixOf returns the length of the prefix of all cells, flags being the union
+// of theirs. It looks at every cell: in a damaged file, keys that only their runs
+// could tell apart may be out of order.
+func prefixOf(parts []cells, flags byte) int {
+	var prefix []byte
+	firstPL, count := 0, 0
+	for _, s := range parts {
+		for i := s.from; i < s.to; i++ {
+			stub := s.n.leafKeyStub(i)
+			if count == 0 {
+				prefix, firstPL = stub, s.n.prefixLen()
+			} else if !bytes.HasPrefix(stub, prefix) {
+				prefix = prefix[:commonPrefix(stub, prefix)]
+			}
+			count++
+		}
+	}
+	if count < 2 {
+		// The prefix of a single key would be all of it, and the next key would
+		// cut it: the one it had before is a better guess.
+		return firstPL
+	}
+	pl := len(prefix)
+	if flags&FlagKeyRun == 0 {
+		return pl
+	}
+	// Every stub must reach behind the prefix by a head.
+	for _, s := range parts {
+		for i := s.from; i < s.to; i++ {
+			if off, kl := s.n.leafSlot(i); s.n[off]&FlagKeyRun != 0 {
+				pl = min(pl, kl-headSize)
+			}
+		}
+	}
+	return pl
+}

@@ -1,0 +1,341 @@
+package btree
+
+// This file is responsible for writing descents and insertion.
+//
+// A writing descent makes every page on its way dirty, because every one of them
+// will hold another child or count. It is remembered: the next key often belongs
+// into the same leaf, and then needs no descent (a sorted load does not search
+// at all).
+
+import (
+	"github.com/foliodb/folio/internal/page"
+)
+
+// Writer is what the trees of one write transaction share: the path of the last
+// descent and scratch memory.
+type Writer struct {
+	s     Store
+	lim   limits
+	owner *Tree // whose path it is; nil: none
+	path  [MaxLevel + 1]frame
+	depth int // of the leaf in path
+	fence int // the deepest frame with a child right of the path; -1: none
+	list  []entry
+	arena []byte
+	sep   []byte
+	ref   [keyRefSize]byte
+}
+
+// frame is a dirty node on the path, and the child or slot taken in it.
+type frame struct {
+	id page.ID
+	n  node
+	i  int
+}
+
+// NewWriter returns a Writer for trees in s.
+func NewWriter(s Store) *Writer { return &Writer{s: s, lim: limitsFor(s.PageSize())} }
+
+// Forget drops the path: the Store has taken a dirty page away or put another
+// buffer into its place.
+func (w *Writer) Forget() { w.owner = nil }
+
+// Put stores a copy of value under key.
+func (t *Tree) Put(key, value []byte) error {
+	dst, err := t.insert(key, len(value), 0)
+	if err != nil {
+		return err
+	}
+	copy(dst, value)
+	return nil
+}
+
+// PutBucket stores the payload of nested bucket key.
+func (t *Tree) PutBucket(key, payload []byte) error {
+	dst, err := t.insert(key, len(payload), FlagBucket)
+	if err != nil {
+		return err
+	}
+	copy(dst, payload)
+	return nil
+}
+
+// Reserve stores a value of n undefined bytes under key and returns them, to be
+// filled before the next change of the tree.
+func (t *Tree) Reserve(key []byte, n int) ([]byte, error) { return t.insert(key, n, 0) }
+
+// insert makes place for size bytes under key, replacing what is there, and
+// returns the place. An existing key must be of the same sort as flags say.
+func (t *Tree) insert(key []byte, size int, flags byte) ([]byte, error) {
+	w := t.w
+	if w == nil {
+		return nil, errReadOnly
+	}
+	if !w.reuse(t, key) {
+		if err := w.descend(t, key); err != nil {
+			return nil, err
+		}
+	}
+	f := &w.path[w.depth]
+	i, exact, err := w.find(f.n, key)
+	if err != nil {
+		return nil, err
+	}
+	f.i = i
+	if exact {
+		return w.replace(t, key, size, flags)
+	}
+	return w.add(t, key, size, flags)
+}
+
+// find is searchLeaf with a short way for keys behind the last.
+func (w *Writer) find(n node, key []byte) (int, bool, error) {
+	if c := n.count(); c > 0 {
+		cmp, err := n.compareLeafKey(w.s, key, c-1)
+		if err != nil || cmp >= 0 {
+			if cmp > 0 {
+				return c, false, err
+			}
+			return c - 1, err == nil, err
+		}
+	}
+	return n.searchLeaf(w.s, key)
+}
+
+// reuse tells whether the path leads to where key belongs.
+func (w *Writer) reuse(t *Tree, key []byte) bool {
+	if w.owner != t {
+		return false
+	}
+	n := w.path[w.depth].n
+	c := n.count()
+	if c == 0 {
+		return false
+	}
+	if cmp, err := n.compareLeafKey(w.s, key, c-1); err != nil {
+		return false
+	} else if cmp > 0 {
+		if w.fence < 0 {
+			return true
+		}
+		f := &w.path[w.fence]
+		i, err := f.n.searchBranch(w.s, key)
+		return err == nil && i == f.i
+	}
+	cmp, err := n.compareLeafKey(w.s, key, 0)
+	return err == nil && cmp >= 0
+}
+
+// descend makes the path to key, all of it dirty. An empty tree gets a leaf.
+func (w *Writer) descend(t *Tree, key []byte) error {
+	w.owner = nil
+	w.fence = -1
+	if t.root == 0 {
+		w.ownLeaf(t)
+		w.path[0] = frame{n: t.own}
+		w.depth = 0
+		w.owner = t
+		return nil
+	}
+	id, n, err := w.touchRoot(t)
+	if err != nil {
+		return err
+	}
+	for d := 0; ; d++ {
+		w.path[d] = frame{id: id, n: n}
+		if n.isLeaf() {
+			w.depth = d
+			w.owner = t
+			return nil
+		}
+		i, err := n.searchBranch(w.s, key)
+		if err != nil {
+			return err
+		}
+		if id, n, err = w.touchChild(t, n, i); err != nil {
+			return err
+		}
+		w.path[d].i = i
+		if i+1 < w.path[d].n.count() {
+			w.fence = d
+		}
+	}
+}
+
+// touchRoot makes the root of t, a page, dirty.
+func (w *Writer) touchRoot(t *Tree) (page.ID, node, error) {
+	if _, err := t.rootNode(); err != nil {
+		return 0, nil, err
+	}
+	id, p, err := w.s.Touch(t.root, t.birth)
+	if err != nil {
+		return 0, nil, err
+	}
+	t.root = id
+	return id, node(p), nil
+}
+
+// touchChild makes child i of the dirty branch n dirty.
+func (w *Writer) touchChild(t *Tree, n node, i int) (page.ID, node, error) {
+	if _, err := t.child(n, i); err != nil {
+		return 0, nil, err
+	}
+	old := n.childID(i)
+	id, p, err := w.s.Touch(old, n.childBirth(i))
+	if err != nil {
+		return 0, nil, err
+	}
+	if id != old {
+		n.setChildID(i, id)
+	}
+	return id, node(p), nil
+}
+
+// replace gives the key that the path leads to another payload.
+func (w *Writer) replace(t *Tree, key []byte, size int, flags byte) ([]byte, error) {
+	f := &w.path[w.depth]
+	old := f.n.leafCell(f.i)
+	if (old.flags^flags)&FlagBucket != 0 {
+		return nil, ErrIncompatible
+	}
+	flags |= old.flags & FlagKeyRun
+	stub := old.key
+	cellSize := leafCellHeader + len(stub) + len(old.keyRef)
+	payload := size
+	if cellSize+size > w.lim.cell {
+		flags |= FlagValueRun
+		payload = valueRefSize
+	}
+	if !w.s.Exposed() && old.flags&FlagValueRun == 0 && flags == old.flags && len(old.payload) == payload {
+		t.mods++
+		return old.payload, nil // nobody can have seen it: in place
+	}
+	w.freeValue(&old)
+	if f.id == 0 && flags != 0 {
+		w.promote(t, 0) // only plain cells may live in a parent's leaf
+		stub = f.n.leafKeyStub(f.i)
+	}
+	cell := f.n.replaceLeafCell(f.i, stub, flags, payload)
+	ref := old.keyRef
+	if cell == nil {
+		// The old cell has to go before the others move together, and its buffer
+		// may go with them.
+		stub = key[:len(stub)]
+		ref = append(w.ref[:0], ref...)
+		f.n.removeLeafCell(f.i)
+		if !w.compact(t, w.depth, cellSize+payload+leafEntrySize) {
+			return w.split(t, newCell{key, stub, ref, size, payload, flags, 0})
+		}
+		cell = f.n.addLeafCell(f.i, stub, flags, payload)
+	}
+	t.mods++
+	w.addFlags(flags)
+	copy(cell[leafCellHeader+len(stub):], ref)
+	return w.payload(cell[len(cell)-payload:], size, flags), nil
+}
+
+// add inserts key at the slot that the path leads to.
+func (w *Writer) add(t *Tree, key []byte, size int, flags byte) ([]byte, error) {
+	stub := key
+	var ref []byte
+	if len(key) > w.lim.inlineKey {
+		flags |= FlagKeyRun
+		stub = key[:w.lim.stubKey]
+		ref = w.newKeyRun(key)
+	}
+	cellSize := leafCellHeader + len(stub) + len(ref)
+	payload := size
+	if cellSize+size > w.lim.cell {
+		flags |= FlagValueRun
+		payload = valueRefSize
+	}
+	f := &w.path[w.depth]
+	if f.id == 0 && flags != 0 {
+		w.promote(t, 0) // only plain cells may live in a parent's leaf
+	}
+	h := f.n.hint().inserted(f.i)
+	cell := f.n.addLeafCell(f.i, stub, flags, payload)
+	if cell == nil && w.compact(t, w.depth, cellSize+payload+leafEntrySize) {
+		cell = f.n.addLeafCell(f.i, stub, flags, payload)
+	}
+	if cell == nil {
+		return w.split(t, newCell{key, stub, ref, size, payload, flags, 1})
+	}
+	f.n.setHint(h)
+	w.counted(t, 1, flags)
+	copy(cell[leafCellHeader+len(stub):], ref)
+	return w.payload(cell[len(cell)-payload:], size, flags), nil
+}
+
+// counted enters delta cells below the path's leaf, with their flags.
+func (w *Writer) counted(t *Tree, delta uint64, flags byte) {
+	t.mods++
+	t.count += delta
+	for d := range w.depth {
+		f := &w.path[d]
+		f.n.addTally(f.i, delta, flags)
+	}
+}
+
+func (w *Writer) addFlags(flags byte) {
+	if flags == 0 {
+		return
+	}
+	for d := range w.depth {
+		f := &w.path[d]
+		f.n.addTally(f.i, 0, flags)
+	}
+}
+
+// payload returns the place for a value of size bytes in a new cell.
+func (w *Writer) payload(b []byte, size int, flags byte) []byte {
+	if flags&FlagValueRun == 0 {
+		return b
+	}
+	id, data := w.s.AllocateRun(size)
+	encodeValueRef(b, size, id, 0)
+	return data
+}
+
+// newKeyRun writes key to a run and returns its reference.
+func (w *Writer) newKeyRun(key []byte) []byte {
+	id, data := w.s.AllocateRun(len(key))
+	copy(data, key)
+	ref := make([]byte, keyRefSize)
+	encodeKeyRef(ref, len(key), id, 0)
+	return ref
+}
+
+// freeValue and freeKey give the runs of a cell back.
+func (w *Writer) freeValue(c *leafCell) {
+	if c.flags&FlagValueRun != 0 {
+		n, id, birth := decodeValueRef(c.payload)
+		w.s.Free(id, RunPages(n, w.lim.pageSize), birth)
+	}
+}
+
+func (w *Writer) freeKey(ref []byte) {
+	if len(ref) != 0 {
+		n, id, birth := decodeKeyRef(ref)
+		w.s.Free(id, RunPages(n, w.lim.pageSize), birth)
+	}
+}
+
+// compact lays the cells of the leaf at depth d out afresh so that need bytes
+// become free; false, with nothing changed, if they are not there.
+func (w *Writer) compact(t *Tree, d, need int) bool {
+	f := &w.path[d]
+	if f.id == 0 {
+		return w.growOwn(t, need)
+	}
+	dst := w.s.Spare()
+	h := f.n.hint()
+	if !layoutLeaf(node(dst), need, cells{f.n, 0, f.n.count()}) {
+		w.s.Recycle(dst)
+		return false
+	}
+	node(dst).setHint(h)
+	w.s.Replace(f.id, dst)
+	f.n = node(dst)
+	return true
+}

@@ -1,0 +1,537 @@
+package folio
+
+// This file is responsible for buckets: names for trees, and the way a bucket's
+// tree is kept in the leaf of its parent's.
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/internal/page"
+)
+
+// Bucket is a collection of keys in order, and of further buckets, which lie
+// among the keys under their names. It belongs to a transaction, is used by one
+// goroutine at a time, and is of no use once the transaction has ended.
+//
+// Keys and values that it returns are parts of the mapped file or of the
+// transaction's memory. They must not be modified, they stay as they are until
+// the transaction ends, whatever is changed in it, and must not be used
+// afterwards: copy what shall live longer.
+type Bucket struct {
+	tx       *Tx
+	tree     btree.Tree
+	parent   *Bucket // nil: the root
+	name     []byte
+	children map[string]*Bucket // opened in this write transaction
+	sequence uint64
+	depth    int
+	written  uint64 // tree.Mods() at the last flush to the parent
+	changed  bool   // sequence or children: something but the tree is to be flushed
+	gone     bool   // deleted
+}
+
+// Tx returns the bucket's transaction.
+func (b *Bucket) Tx() *Tx { return b.tx }
+
+// Writable tells whether the bucket may be changed.
+func (b *Bucket) Writable() bool { return b.tx.writable }
+
+// usable returns the error that every use of the bucket meets.
+func (b *Bucket) usable() error {
+	switch {
+	case b.tx.db == nil:
+		return ErrTxClosed
+	case b.tx.err != nil:
+		return b.tx.err
+	case b.gone:
+		return ErrBucketNotFound
+	}
+	return nil
+}
+
+// changeable returns the error that every change meets.
+func (b *Bucket) changeable() error {
+	if err := b.usable(); err != nil {
+		return err
+	}
+	if !b.tx.writable {
+		return ErrTxNotWritable
+	}
+	return nil
+}
+
+// lookup is Tree.Get with errors going to the transaction.
+func (b *Bucket) lookup(key []byte) (value []byte, flags byte) {
+	if b.usable() != nil {
+		return nil, 0
+	}
+	b.tx.guarded(func() {
+		v, f, err := b.tree.Get(key)
+		if err != nil {
+			b.tx.fail(err)
+			return
+		}
+		value, flags = v, f
+	})
+	return value, flags
+}
+
+// Get returns the value of key: nil if there is none, or if key is a bucket; an
+// empty slice for an empty value. The slice is valid until the transaction ends
+// and must not be modified. Damage of the file makes Get leave the function given
+// to View or Update; in a transaction begun by hand Get returns nil and Tx.Err
+// tells.
+func (b *Bucket) Get(key []byte) []byte {
+	v, flags := b.lookup(key)
+	if flags&btree.FlagBucket != 0 {
+		return nil
+	}
+	b.tx.expose()
+	return v
+}
+
+// Put sets the value of key. Both are copied. It returns ErrKeyRequired,
+// ErrKeyTooLarge, ErrValueTooLarge, ErrIncompatibleValue if key is a bucket, and
+// ErrTxNotWritable in a read-only transaction.
+func (b *Bucket) Put(key, value []byte) error {
+	if err := b.changeable(); err != nil {
+		return err
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if int64(len(value)) > MaxValueSize {
+		return ErrValueTooLarge
+	}
+	return b.tx.check(b.tree.Put(key, value))
+}
+
+// Reserve sets the value of key to n bytes and returns them, to be filled in
+// place: an encoder can write there directly. They are undefined before, and may
+// be written until the next change of the database. Errors are those of Put.
+func (b *Bucket) Reserve(key []byte, n int) ([]byte, error) {
+	if err := b.changeable(); err != nil {
+		return nil, err
+	}
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	if n < 0 || int64(n) > MaxValueSize {
+		return nil, ErrValueTooLarge
+	}
+	v, err := b.tree.Reserve(key, n)
+	if err != nil {
+		return nil, b.tx.check(err)
+	}
+	b.tx.expose()
+	return v, nil
+}
+
+func checkKey(key []byte) error {
+	switch {
+	case len(key) == 0:
+		return ErrKeyRequired
+	case len(key) > MaxKeySize:
+		return ErrKeyTooLarge
+	}
+	return nil
+}
+
+// Delete removes key. A key that is not there is no error; a bucket is
+// ErrIncompatibleValue.
+func (b *Bucket) Delete(key []byte) error {
+	if err := b.changeable(); err != nil {
+		return err
+	}
+	_, err := b.tree.Delete(key, 0)
+	return b.tx.check(err)
+}
+
+// DeleteRange removes the keys in [lo, hi) and returns how many there were; nil
+// is unbounded. Pages that go as a whole are not read. If there is a nested
+// bucket in the range, nothing is removed and the error is ErrIncompatibleValue.
+func (b *Bucket) DeleteRange(lo, hi []byte) (uint64, error) {
+	if err := b.changeable(); err != nil {
+		return 0, err
+	}
+	n, err := b.tree.DeleteRange(lo, hi)
+	return n, b.tx.check(err)
+}
+
+// Len returns the number of keys in the bucket, nested buckets among them, each
+// counted as one. It costs nothing.
+func (b *Bucket) Len() uint64 {
+	if b.usable() != nil {
+		return 0
+	}
+	return b.tree.Len()
+}
+
+// Count returns the number of keys in [lo, hi), nil being unbounded, in
+// O(log n).
+func (b *Bucket) Count(lo, hi []byte) uint64 {
+	return b.number(func() (uint64, error) { return b.tree.Count(lo, hi) })
+}
+
+// Rank returns the number of keys before key, which need not exist, in O(log n).
+func (b *Bucket) Rank(key []byte) uint64 {
+	return b.number(func() (uint64, error) { return b.tree.Rank(key) })
+}
+
+func (b *Bucket) number(fn func() (uint64, error)) (n uint64) {
+	if b.usable() != nil {
+		return 0
+	}
+	b.tx.guarded(func() {
+		v, err := fn()
+		if err != nil {
+			b.tx.fail(err)
+			return
+		}
+		n = v
+	})
+	return n
+}
+
+// At returns the i-th key in order, counted from 0, and its value, in O(log n);
+// nil past the end. The value of a bucket is nil.
+func (b *Bucket) At(i uint64) (key, value []byte) {
+	return b.Cursor().At(i)
+}
+
+// Sequence returns the bucket's current sequence number, without changing it.
+func (b *Bucket) Sequence() uint64 { return b.sequence }
+
+// SetSequence sets the bucket's sequence number.
+func (b *Bucket) SetSequence(v uint64) error {
+	if err := b.changeable(); err != nil {
+		return err
+	}
+	b.sequence = v
+	b.changed = true
+	return nil
+}
+
+// NextSequence increments the bucket's sequence number and returns it.
+func (b *Bucket) NextSequence() (uint64, error) {
+	if err := b.changeable(); err != nil {
+		return 0, err
+	}
+	b.sequence++
+	b.changed = true
+	return b.sequence, nil
+}
+
+// Bucket returns the nested bucket name, or nil if there is none.
+func (b *Bucket) Bucket(name []byte) *Bucket {
+	if c := b.children[string(name)]; c != nil {
+		if b.usable() != nil {
+			return nil
+		}
+		return c
+	}
+	payload, flags := b.lookup(name)
+	if flags&btree.FlagBucket == 0 {
+		return nil
+	}
+	c, err := b.open(name, payload)
+	if err != nil {
+		b.tx.fail(err)
+		return nil
+	}
+	return c
+}
+
+// open makes a Bucket of a payload found in b under name.
+func (b *Bucket) open(name, payload []byte) (*Bucket, error) {
+	if b.depth >= MaxBucketDepth {
+		return nil, page.Corrupt(0, 0, "buckets nested deeper than %d", MaxBucketDepth)
+	}
+	h := btree.DecodeHeader(payload)
+	if h.Count > b.tx.keysMax() {
+		return nil, page.Corrupt(h.Root, 0, "a bucket with %d keys cannot be in this file", h.Count)
+	}
+	c := b.tx.newBucket()
+	c.tx, c.parent, c.depth, c.sequence = b.tx, b, b.depth+1, h.Sequence
+	own := payload[btree.HeaderSize:]
+	if !b.tx.writable {
+		c.tree.Init(&b.tx.read, h, own)
+		return c, nil
+	}
+	c.tree.InitWritable(b.tx.trees, h, own)
+	b.adopt(c, name)
+	return c, nil
+}
+
+// adopt makes c a child of b under name.
+func (b *Bucket) adopt(c *Bucket, name []byte) {
+	c.parent = b
+	c.name = slices.Clone(name)
+	if b.children == nil {
+		b.children = make(map[string]*Bucket)
+	}
+	b.children[string(name)] = c
+}
+
+// CreateBucket creates the nested bucket name and returns it. Errors are
+// ErrBucketNameRequired, ErrKeyTooLarge, ErrBucketExists, ErrIncompatibleValue if
+// name is a key with a value, and ErrBucketTooDeep.
+func (b *Bucket) CreateBucket(name []byte) (*Bucket, error) {
+	c, existed, err := b.create(name)
+	if existed && err == nil {
+		return nil, ErrBucketExists
+	}
+	return c, err
+}
+
+// CreateBucketIfNotExists returns the nested bucket name, which it creates if
+// there is none. Errors are those of CreateBucket but ErrBucketExists.
+func (b *Bucket) CreateBucketIfNotExists(name []byte) (*Bucket, error) {
+	c, _, err := b.create(name)
+	return c, err
+}
+
+func (b *Bucket) create(name []byte) (c *Bucket, existed bool, err error) {
+	if err := b.changeable(); err != nil {
+		return nil, false, err
+	}
+	if len(name) == 0 {
+		return nil, false, ErrBucketNameRequired
+	}
+	if len(name) > MaxKeySize {
+		return nil, false, ErrKeyTooLarge
+	}
+	if c := b.children[string(name)]; c != nil {
+		return c, true, nil
+	}
+	payload, flags, err := b.tree.Get(name)
+	switch {
+	case err != nil:
+		return nil, false, b.tx.check(err)
+	case flags&btree.FlagBucket != 0:
+		c, err := b.open(name, payload)
+		return c, true, b.tx.check(err)
+	case payload != nil:
+		return nil, false, ErrIncompatibleValue
+	case b.depth >= MaxBucketDepth:
+		return nil, false, ErrBucketTooDeep
+	}
+	empty := make([]byte, btree.HeaderSize)
+	if err := b.tree.PutBucket(name, empty); err != nil {
+		return nil, false, b.tx.check(err)
+	}
+	c, err = b.open(name, empty)
+	return c, false, err
+}
+
+// DeleteBucket removes the nested bucket name with everything in it, and gives
+// its pages back. Errors are ErrBucketNotFound, and ErrIncompatibleValue if name
+// is a key with a value.
+func (b *Bucket) DeleteBucket(name []byte) error {
+	if err := b.changeable(); err != nil {
+		return err
+	}
+	c, err := b.child(name)
+	if err != nil {
+		return err
+	}
+	// What is below must be in the leaves, not only in the Buckets opened on it.
+	if err := c.flushChildren(); err != nil {
+		return b.tx.check(err)
+	}
+	budget := uint64(b.tx.snap.meta.HighWater) + b.tx.store.pages
+	if err := b.tx.freeBucket(c, &budget); err != nil {
+		return b.tx.check(err)
+	}
+	c.forget()
+	delete(b.children, string(name))
+	_, err = b.tree.Delete(name, btree.FlagBucket)
+	return b.tx.check(err)
+}
+
+// child opens the nested bucket name for a change of it as a whole.
+func (b *Bucket) child(name []byte) (*Bucket, error) {
+	if c := b.children[string(name)]; c != nil {
+		return c, nil
+	}
+	payload, flags, err := b.tree.Get(name)
+	switch {
+	case err != nil:
+		return nil, b.tx.check(err)
+	case payload == nil:
+		return nil, ErrBucketNotFound
+	case flags&btree.FlagBucket == 0:
+		return nil, ErrIncompatibleValue
+	}
+	c, err := b.open(name, payload)
+	return c, b.tx.check(err)
+}
+
+// freeBucket frees all pages of c and of the buckets in it, whose payloads are
+// up to date.
+func (tx *Tx) freeBucket(c *Bucket, budget *uint64) error {
+	return c.tree.FreeAll(func(payload []byte) error {
+		if c.depth >= MaxBucketDepth {
+			return page.Corrupt(0, 0, "buckets nested deeper than %d", MaxBucketDepth)
+		}
+		h := btree.DecodeHeader(payload)
+		in := &Bucket{tx: tx, depth: c.depth + 1}
+		in.tree.InitWritable(tx.trees, h, payload[btree.HeaderSize:])
+		return tx.freeBucket(in, budget)
+	}, budget)
+}
+
+// forget makes c and all Buckets opened below it unusable.
+func (b *Bucket) forget() {
+	b.gone = true
+	for _, c := range b.children {
+		c.forget()
+	}
+	b.children = nil
+}
+
+// MoveBucket moves the nested bucket name from b to dst, under the same name.
+// Errors are those of DeleteBucket and CreateBucket, ErrSameBuckets and
+// ErrDifferentDB. A bucket cannot be moved into itself: ErrSameBuckets.
+func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
+	if err := b.changeable(); err != nil {
+		return err
+	}
+	if err := dst.changeable(); err != nil {
+		return err
+	}
+	if b.tx.db != dst.tx.db || b.tx != dst.tx {
+		return ErrDifferentDB
+	}
+	if b == dst {
+		return ErrSameBuckets
+	}
+	c, err := b.child(name)
+	if err != nil {
+		return err
+	}
+	for up := dst; up != nil; up = up.parent {
+		if up == c {
+			return ErrSameBuckets
+		}
+	}
+	switch old, flags, err := dst.tree.Get(name); {
+	case err != nil:
+		return b.tx.check(err)
+	case flags&btree.FlagBucket != 0:
+		return ErrBucketExists
+	case old != nil:
+		return ErrIncompatibleValue
+	case dst.depth+c.height() > MaxBucketDepth:
+		return ErrBucketTooDeep
+	}
+	if err := c.flushChildren(); err != nil {
+		return b.tx.check(err)
+	}
+	payload, err := c.payload()
+	if err != nil {
+		return b.tx.check(err)
+	}
+	if err := dst.tree.PutBucket(name, payload); err != nil {
+		return b.tx.check(err)
+	}
+	if _, err := b.tree.Delete(name, btree.FlagBucket); err != nil {
+		return b.tx.check(err)
+	}
+	delete(b.children, string(name))
+	dst.adopt(c, name)
+	c.written = c.tree.Mods()
+	c.changed = false
+	c.setDepth(dst.depth + 1)
+	return nil
+}
+
+// height returns how many levels of opened buckets there are from b down.
+func (b *Bucket) height() int {
+	h := 0
+	for _, c := range b.children {
+		h = max(h, c.height())
+	}
+	return h + 1
+}
+
+func (b *Bucket) setDepth(d int) {
+	b.depth = d
+	for _, c := range b.children {
+		c.setDepth(d + 1)
+	}
+}
+
+// payload returns what b's parent keeps of it, after moving a small tree out of
+// its page.
+func (b *Bucket) payload() ([]byte, error) {
+	own, err := b.tree.Pack(btree.MaxInlineBucket(b.tx.db.pageSize, len(b.name)))
+	if err != nil {
+		return nil, err
+	}
+	h := b.tree.Header()
+	h.Sequence = b.sequence
+	p := make([]byte, btree.HeaderSize, btree.HeaderSize+len(own))
+	h.Encode(p)
+	return append(p, own...), nil
+}
+
+// flushChildren writes the changed buckets opened below b to the leaves of their
+// parents, the deepest ones first. In order of their names: a sorted load.
+func (b *Bucket) flushChildren() error {
+	for _, name := range slices.Sorted(maps.Keys(b.children)) {
+		c := b.children[name]
+		if err := c.flushChildren(); err != nil {
+			return err
+		}
+		if !c.changed && c.written == c.tree.Mods() {
+			continue
+		}
+		payload, err := c.payload()
+		if err != nil {
+			return err
+		}
+		if err := b.tree.PutBucket(c.name, payload); err != nil {
+			return err
+		}
+		c.written = c.tree.Mods()
+		c.changed = false
+	}
+	return nil
+}
+
+// ForEach calls fn for each key in the bucket in order, with a nil value for a
+// nested bucket, until fn returns an error, which it returns. fn may change the
+// bucket: keys that it inserts behind the current one are visited.
+func (b *Bucket) ForEach(fn func(k, v []byte) error) error {
+	if err := b.usable(); err != nil {
+		return err
+	}
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if err := fn(k, v); err != nil {
+			return err
+		}
+	}
+	return b.tx.err
+}
+
+// ForEachBucket calls fn for the name of each nested bucket in order, until fn
+// returns an error, which it returns.
+func (b *Bucket) ForEachBucket(fn func(k []byte) error) error {
+	if err := b.usable(); err != nil {
+		return err
+	}
+	c := b.Cursor()
+	for it := c.first(); it.Key != nil; it = c.next() {
+		if it.Flags&btree.FlagBucket == 0 {
+			continue
+		}
+		if err := fn(it.Key); err != nil {
+			return err
+		}
+	}
+	return b.tx.err
+}

@@ -1,0 +1,498 @@
+package folio
+
+// This file is responsible for commits: their order is what makes the database
+// survive a crash at any instant (docs/crash-safety.md has the argument).
+//
+//	C1  New pages, a freelist page among them if one is due, go to places that
+//	    neither the newest durable state nor any reader needs.
+//	C2  The meta page goes to the slot that does not hold the newest durable
+//	    meta. It lists the pages of C1 with their checksums: the commit record.
+//	C3  One flush makes both durable. THE COMMIT POINT is its return. If it is cut
+//	    short, recovery finds a meta that is not whole, or a record with a page
+//	    that is not there, and takes the other meta.
+//	C4  Only then the snapshot is published to readers, and only a transaction
+//	    that begins after that reuses the pages which this one has freed.
+//
+// A commit too large for its record, and every one with Options.TwoFlushes,
+// flushes between C1 and C2 as well, and recovery has nothing to check.
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/invariants"
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/meta"
+)
+
+// recordMax is how many bytes a commit with a record may write: recovery reads
+// them all, which should take milliseconds.
+const recordMax = 2 << 20
+
+// commit is a commit on its way.
+type commit struct {
+	tx   *Tx
+	db   *DB
+	s    *store
+	list *freelist.List
+	txid page.TxID
+	meta meta.Meta
+
+	leaves, runs, branches []int // dirty pages, by index, in key order
+	units                  []unit
+	chain                  []chainPage // as it will be
+	taken                  []freelist.Extent
+	oldHighWater           page.ID
+}
+
+// unit is a page or a run that the commit writes.
+type unit struct {
+	id    page.ID
+	pages uint64
+	dirty int    // index of the dirty page, or -1
+	raw   []byte // of a freelist page
+}
+
+// commit makes the transaction's changes durable and visible.
+func (tx *Tx) commit() error {
+	if err := tx.flush(); err != nil {
+		return err
+	}
+	if tx.store.pages == 0 && len(tx.store.freed) == 0 {
+		return nil
+	}
+	db := tx.db
+	c := &commit{
+		tx: tx, db: db, s: tx.store, list: db.space.list,
+		txid: db.nextTxID, meta: tx.snap.meta, oldHighWater: tx.snap.meta.HighWater,
+	}
+	if err := c.prepare(); err != nil {
+		c.undo()
+		return err
+	}
+	db.nextTxID++ // from here on pages with this birth may be in the file
+	if err := c.write(); err != nil {
+		c.undo()
+		return err
+	}
+	c.publish()
+	return nil
+}
+
+// prepare decides where everything goes, in memory only.
+func (c *commit) prepare() error {
+	m := &c.meta
+	m.TxID = c.txid
+	m.Clean, m.Synced, m.Record = false, false, nil
+	c.collect(c.tx.root.tree.Header().Root)
+	if invariants.Enabled {
+		c.checkCollected()
+	}
+	freed := c.tx.pagesFreed()
+	for _, f := range freed {
+		if err := c.list.FreePages(freelist.Extent{Start: f.id, Len: f.n}, f.birth, c.txid); err != nil {
+			return err
+		}
+	}
+	c.place()
+	if hwm, e, ok := c.list.TrimTail(m.HighWater, max(64, uint64(m.HighWater)/8)); ok {
+		m.HighWater = hwm
+		c.taken = append(c.taken, e)
+	}
+	h := c.tx.root.tree.Header()
+	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: h.Root, Birth: h.Birth})
+	m.Root.Count = h.Count
+	c.noteSpace(freed)
+	slices.SortFunc(c.units, func(a, b unit) int { return cmp.Compare(a.id, b.id) })
+	if !m.Synced {
+		m.Record = m.Record[:0]
+		for _, u := range c.units {
+			m.Record = append(m.Record, meta.Unit{ID: u.id})
+		}
+	}
+	return m.Check()
+}
+
+// collect lists the dirty pages from the dirty node id down.
+func (c *commit) collect(id page.ID) {
+	if id&dirtyBit == 0 {
+		return
+	}
+	i := int(id &^ dirtyBit)
+	p := page.Page(c.s.dirty[i].buf)
+	btree.Refs(p, func(r btree.Ref) {
+		switch {
+		case r.ID&dirtyBit == 0:
+		case r.Bytes > 0:
+			c.runs = append(c.runs, int(r.ID&^dirtyBit))
+		default:
+			c.collect(r.ID)
+		}
+	})
+	if p.Kind() == page.KindLeaf {
+		c.leaves = append(c.leaves, i)
+	} else {
+		c.branches = append(c.branches, i)
+	}
+}
+
+// checkCollected makes sure that every dirty page is part of the tree, once.
+func (c *commit) checkCollected() {
+	var pages uint64
+	seen := make(map[int]bool)
+	for _, list := range [...][]int{c.leaves, c.runs, c.branches} {
+		for _, i := range list {
+			invariants.Check(!seen[i] && !c.s.dirty[i].free, "dirty page %d is freed or in the tree twice", i)
+			seen[i] = true
+			pages += uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
+		}
+	}
+	invariants.Check(pages == c.s.pages, "%d dirty pages in the tree, but %d exist", pages, c.s.pages)
+}
+
+// place gives every dirty page its place: leaves in key order, so that a scan
+// reads the file forward, then runs, then branches, which will be replaced sooner
+// than leaves. All in one piece if possible, for a flush costs by the piece.
+func (c *commit) place() {
+	order := slices.Concat(c.leaves, c.runs, c.branches)
+	if id, ok := c.takeWhole(c.s.pages); ok {
+		for _, i := range order {
+			id = c.put(i, id)
+		}
+		return
+	}
+	nodes := uint64(len(c.leaves) + len(c.branches))
+	for _, i := range c.runs {
+		n := uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
+		id, ok := c.takeWhole(n)
+		if !ok {
+			id = c.grow(n)
+		}
+		c.put(i, id)
+	}
+	var piece freelist.Extent
+	for _, i := range slices.Concat(c.leaves, c.branches) {
+		if piece.Len == 0 {
+			piece = c.takePiece(nodes)
+		}
+		c.put(i, piece.Start)
+		piece.Start++
+		piece.Len--
+		nodes--
+	}
+}
+
+// put gives dirty page i the place id, and returns the place behind it.
+func (c *commit) put(i int, id page.ID) page.ID {
+	d := &c.s.dirty[i]
+	n := uint64(len(d.buf) / c.db.pageSize)
+	d.id = id
+	c.units = append(c.units, unit{id: id, pages: n, dirty: i})
+	return id + page.ID(n)
+}
+
+// takeWhole takes n pages in one piece, from the free space or, when that is
+// small against the file, from its end; false if pieces are to be preferred.
+func (c *commit) takeWhole(n uint64) (page.ID, bool) {
+	if n == 0 {
+		return 0, true
+	}
+	if id, ok := c.list.Allocate(n); ok {
+		c.taken = append(c.taken, freelist.Extent{Start: id, Len: n})
+		return id, true
+	}
+	free := c.list.Free()
+	limit := c.db.opts.MaxSize
+	full := limit > 0 && (int64(c.meta.HighWater)+int64(n))*int64(c.db.pageSize) > limit
+	if free >= n && (full || free >= uint64(c.meta.HighWater)/growBelow || c.inTwo(n)) {
+		return 0, false
+	}
+	return c.grow(n), true
+}
+
+// growBelow is the part of the file that may be free, in pieces too small for a
+// commit, before commits are cut to pieces: 1/growBelow.
+const growBelow = 4
+
+// inTwo tells whether the two longest free extents hold n pages together.
+func (c *commit) inTwo(n uint64) bool {
+	a, ok := c.list.AllocateLongest(n)
+	if !ok {
+		return false
+	}
+	b, ok := c.list.AllocateLongest(n - a.Len)
+	c.list.Return(a)
+	if ok {
+		c.list.Return(b)
+	}
+	return a.Len+b.Len >= n
+}
+
+// takePiece takes a piece of at most n pages, the longest there is.
+func (c *commit) takePiece(n uint64) freelist.Extent {
+	e, ok := c.list.AllocateLongest(n)
+	if !ok {
+		return freelist.Extent{Start: c.grow(n), Len: n}
+	}
+	c.taken = append(c.taken, e)
+	return e
+}
+
+// grow takes n pages behind the high-water mark.
+func (c *commit) grow(n uint64) page.ID {
+	id := c.meta.HighWater
+	c.meta.HighWater += page.ID(n)
+	return id
+}
+
+// final returns what a reference will be in the file.
+func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
+	if r.ID&dirtyBit == 0 {
+		return r.ID, r.Birth
+	}
+	return c.s.dirty[r.ID&^dirtyBit].id, c.txid
+}
+
+// noteSpace puts the changes of the free space into the meta, or into a freelist
+// page; and it decides whether the commit takes one flush or two.
+func (c *commit) noteSpace(freed []freedRun) {
+	m := &c.meta
+	c.chain = c.db.space.chain
+	delta := freelist.Delta{TxID: c.txid, Taken: slices.Clone(c.taken)}
+	var bytes uint64
+	for _, u := range c.units {
+		m.Record = append(m.Record, meta.Unit{ID: u.id})
+		bytes += u.pages * uint64(c.db.pageSize)
+	}
+	for _, f := range freed {
+		delta.Freed = append(delta.Freed, freelist.Extent{Start: f.id, Len: f.n})
+	}
+	head := m.Freelist
+	m.Freelist.Tail = delta.Append(slices.Clone(head.Tail))
+	m.Freelist.FreePages = c.list.Free() + c.list.Pending()
+	oneFlush := !c.db.opts.TwoFlushes && bytes <= recordMax
+	if !oneFlush {
+		m.Synced, m.Record = true, nil
+	}
+	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
+		return
+	}
+	c.chainPage(&delta, head.Tail)
+	if oneFlush {
+		u := c.units[len(c.units)-1]
+		m.Record = append(m.Record, meta.Unit{ID: u.id})
+		if !m.Fits() {
+			m.Synced, m.Record = true, nil
+		}
+	}
+}
+
+// tailMax is how many bytes of deltas are kept in the meta page. More would make
+// the room for the commit record too small for a few hundred pages.
+const tailMax = meta.Size / 4
+
+// chainPage writes the free space to a new page of the chain: deltas, or all of
+// it if the chain has outgrown its checkpoint.
+func (c *commit) chainPage(delta *freelist.Delta, tail []byte) {
+	m := &c.meta
+	deltas, checkpoint := c.db.space.chainPages()
+	whole := deltas >= max(chainMin, checkpoint)
+	next := chainPage{id: m.Freelist.Head, birth: m.Freelist.HeadBirth, pages: m.Freelist.HeadPages}
+	bound := len(tail) + delta.Size() + 2*extentBound
+	if whole {
+		for _, p := range c.chain {
+			// Nobody can have freed these before.
+			err := c.list.FreePages(freelist.Extent{Start: p.id, Len: uint64(p.pages)}, p.birth, c.txid)
+			invariants.Check(err == nil, "a freelist page was free: %v", err)
+		}
+		c.chain, next = nil, chainPage{}
+		bound = c.list.CheckpointBound() + 2*extentBound
+	}
+	n := (freelistPayload + bound + c.db.pageSize - 1) / c.db.pageSize
+	before := len(c.taken)
+	id, ok := c.takeWhole(uint64(n))
+	if !ok {
+		id = c.grow(uint64(n))
+	}
+	delta.Taken = append(delta.Taken, c.taken[before:]...)
+
+	var payload []byte
+	if whole {
+		payload = c.list.AppendCheckpoint(nil)
+	} else {
+		payload = delta.Append(slices.Clone(tail))
+	}
+	raw := make([]byte, n*c.db.pageSize)
+	page := chainPage{id: id, birth: c.txid, pages: uint32(n), checkpoint: whole}
+	if len(payload) > len(raw)-freelistPayload {
+		panic("folio: broken invariant: the free space outgrew its bound")
+	}
+	encodeChainPage(raw, page, next, payload)
+	c.chain = append(slices.Clip(c.chain), page)
+	c.units = append(c.units, unit{id: id, pages: uint64(n), dirty: -1, raw: raw})
+	m.Freelist = meta.Freelist{
+		Head: id, HeadBirth: c.txid, HeadPages: uint32(n),
+		FreePages: c.list.Free() + c.list.Pending(),
+	}
+}
+
+// extentBound is more than the encoding of an extent can take, and chainMin how
+// many pages of deltas a chain may have however small its checkpoint is.
+const (
+	extentBound = 32
+	chainMin    = 16
+)
+
+// write takes the commit to its commit point.
+func (c *commit) write() error {
+	p := c.db.pager
+	if err := p.EnsureSize(c.meta.HighWater); err != nil {
+		return err
+	}
+	if err := c.writePages(); err != nil {
+		return err
+	}
+	if c.meta.Synced {
+		if err := p.Sync(); err != nil {
+			return err
+		}
+	}
+	return c.db.writeMeta(&c.meta, 1-c.tx.snap.slot)
+}
+
+// writeMeta writes m to slot and flushes: C2 and C3. If that fails, what the slot
+// held before is put back, so that nobody takes m for durable.
+func (db *DB) writeMeta(m *meta.Meta, slot int) error {
+	var b [meta.Size]byte
+	meta.Encode(b[:], m, slot)
+	err := db.pager.WriteMeta(slot, b[:])
+	if err == nil {
+		err = db.pager.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, db.pager.RestoreMeta(slot, db.metas[slot][:]))
+	}
+	db.metas[slot] = b
+	return nil
+}
+
+// outputPages is how many pages are laid out before they are written.
+const outputPages = 256
+
+// writePages writes the units, which are in order of their place, in as few calls
+// as that allows, and enters their checksums into the record.
+func (c *commit) writePages() error {
+	ps := c.db.pageSize
+	if need := min(outputPages, len(c.leaves)+len(c.branches)) * ps; len(c.db.output) < need {
+		c.db.output = make([]byte, need)
+	}
+	out := c.db.output
+	var bufs [][]byte
+	var start, next page.ID
+	used := 0
+	flush := func() error {
+		if len(bufs) == 0 {
+			return nil
+		}
+		err := c.db.pager.Write(start, bufs)
+		bufs, used = bufs[:0], 0
+		return err
+	}
+	for i, u := range c.units {
+		if u.id != next || used+ps > len(out) {
+			if err := flush(); err != nil {
+				return err
+			}
+			start = u.id
+		}
+		var b []byte
+		switch {
+		case u.raw != nil:
+			b = u.raw
+			page.Page(b).Seal(u.id, c.meta.FileID)
+		case c.s.dirty[u.dirty].run:
+			b = c.s.dirty[u.dirty].buf
+			page.Page(b).SetTxID(c.txid)
+			btree.SealRun(b, u.id, c.meta.FileID)
+		default:
+			b = c.layout(out[used:used+ps:used+ps], u)
+			used += ps
+		}
+		if !c.meta.Synced {
+			c.meta.Record[i].Sum = page.Page(b).Checksum()
+		}
+		bufs = append(bufs, b)
+		next = u.id + page.ID(u.pages)
+	}
+	return flush()
+}
+
+// layout lays node u out in b as it will be in the file.
+func (c *commit) layout(b page.Page, u unit) []byte {
+	btree.Layout(b, c.s.dirty[u.dirty].buf)
+	btree.SetRefs(b, c.final)
+	b.SetTxID(c.txid)
+	b.Seal(u.id, c.meta.FileID)
+	if invariants.Enabled {
+		err := btree.Verify(b, u.id, c.meta.HighWater)
+		invariants.Check(err == nil, "about to write a bad page: %v", err)
+	}
+	return b
+}
+
+// undo gives back what prepare took. The file still has the old state.
+func (c *commit) undo() {
+	c.list.Forget(c.txid)
+	for _, e := range c.taken {
+		c.list.Return(e)
+	}
+}
+
+// publish makes the commit visible: C4.
+func (c *commit) publish() {
+	db := c.db
+	view := db.pager.View()
+	for _, u := range c.units {
+		// What was just written need not be verified. Only the first page of a
+		// run ever is.
+		if u.dirty < 0 || c.s.dirty[u.dirty].run {
+			view.ClearVerified(u.id, u.pages)
+		}
+		if u.dirty >= 0 {
+			view.SetVerified(u.id)
+		}
+	}
+	db.space.chain = c.chain
+	db.commits++
+	old := c.tx.snap
+	db.current.Store(&snapshot{meta: c.meta, slot: 1 - old.slot, view: view})
+	db.stats.committed(c)
+	// Neither meta needs what lies behind both their marks. If the file cannot
+	// be cut now, a later commit will.
+	if hwm := max(old.meta.HighWater, c.meta.HighWater); worthShrinking(db.pager.FileSize(), int64(hwm)*int64(db.pageSize)) {
+		_ = db.pager.Shrink(hwm)
+	}
+	if db.StrictMode {
+		db.mustCheck()
+	}
+}
+
+// worthShrinking tells whether a file of size bytes should be cut to need: not
+// for the slack that growth leaves.
+func worthShrinking(size, need int64) bool { return size > need+need/4+(8<<20) }
+
+// mustCheck is StrictMode.
+func (db *DB) mustCheck() {
+	tx, err := db.beginRead()
+	if err != nil {
+		panic(fmt.Sprintf("folio: strict mode: %v", err))
+	}
+	defer tx.close()
+	for err := range tx.Check() {
+		panic(fmt.Sprintf("folio: strict mode: %v", err))
+	}
+}

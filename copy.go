@@ -1,0 +1,141 @@
+package folio
+
+// This file is responsible for copies of a snapshot: backups of a database in
+// use.
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/meta"
+)
+
+// WriteTo writes the whole database as the transaction sees it to w: a file that
+// Open opens. Other transactions go on meanwhile. Pages that are free in the
+// snapshot are written as zeroes. In a writable transaction the copy is of the
+// state before it. It returns the number of bytes written, which is Size.
+func (tx *Tx) WriteTo(w io.Writer) (n int64, err error) {
+	if tx.db == nil {
+		return 0, ErrTxClosed
+	}
+	free, err := tx.freeSpace()
+	if err != nil {
+		return 0, err
+	}
+	b := bufio.NewWriterSize(w, 1<<20)
+	err = tx.copyTo(b, free)
+	if err == nil {
+		err = b.Flush()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("folio: copy: %w", err)
+	}
+	return tx.Size(), nil
+}
+
+// freeSpace returns the free pages of the transaction's snapshot.
+func (tx *Tx) freeSpace() (*freelist.List, error) {
+	s, err := readSpace(tx.db.pager, &tx.snap.meta)
+	if err != nil {
+		return nil, fmt.Errorf("folio: reading the free space: %w", err)
+	}
+	return s.list, nil
+}
+
+func (tx *Tx) copyTo(w io.Writer, free *freelist.List) error {
+	ps := tx.db.pageSize
+	m := tx.snap.meta
+	m.Synced, m.Clean, m.Record = true, true, nil
+	buf := make([]byte, max(ps, copyChunk))
+	for slot := range page.NumMetas {
+		// Two equal metas: either will do.
+		clear(buf[:ps])
+		meta.Encode(buf[:meta.Size], &m, slot)
+		if _, err := w.Write(buf[:ps]); err != nil {
+			return err
+		}
+	}
+	at := page.FirstID
+	for e := range free.All() {
+		if err := tx.copyPages(w, buf, at, e.Start); err != nil {
+			return err
+		}
+		if err := writeZeros(w, buf, int64(e.Len)*int64(ps)); err != nil {
+			return err
+		}
+		at = e.End()
+	}
+	return tx.copyPages(w, buf, at, m.HighWater)
+}
+
+const copyChunk = 1 << 20
+
+// copyPages writes the pages [from, to). They are read by system calls: a damaged
+// disk is an error then.
+func (tx *Tx) copyPages(w io.Writer, buf []byte, from, to page.ID) error {
+	ps := tx.db.pageSize
+	for from < to {
+		n := min(uint64(len(buf)/ps), uint64(to-from))
+		b := buf[:int(n)*ps]
+		if err := tx.db.pager.ReadAt(b, from); err != nil {
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		from += page.ID(n)
+	}
+	return nil
+}
+
+func writeZeros(w io.Writer, buf []byte, n int64) error {
+	clear(buf)
+	for n > 0 {
+		b := buf[:min(int64(len(buf)), n)]
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		n -= int64(len(b))
+	}
+	return nil
+}
+
+// CopyFile writes the database as the transaction sees it to the file path, which
+// is created with permissions mode or replaced, and makes it durable. The file
+// appears under its name only when it is complete.
+func (tx *Tx) CopyFile(path string, mode os.FileMode) (err error) {
+	if tx.db == nil {
+		return ErrTxClosed
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".copy-*")
+	if err != nil {
+		return fmt.Errorf("folio: copy: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	if _, err := tx.WriteTo(f); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(mode), f.Sync()); err != nil {
+		return fmt.Errorf("folio: copy: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("folio: copy: %w", err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("folio: copy: %w", err)
+	}
+	if err := tx.db.fs.SyncDir(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("folio: copy: %w", err)
+	}
+	return nil
+}

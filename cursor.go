@@ -1,0 +1,199 @@
+package folio
+
+// This file is responsible for cursors and iterators.
+
+import (
+	"bytes"
+	"iter"
+
+	"github.com/foliodb/folio/btree"
+)
+
+// Cursor moves over the keys of a bucket in order. Keys and values that it
+// returns are valid until the transaction ends and must not be modified; the
+// value of a nested bucket is nil, that of an empty value an empty slice.
+//
+// A cursor stays where it is when its bucket is changed, by itself or otherwise:
+// Next returns the first key behind the one it was on, Prev the last one before
+// it, whether that one is still there or not. Behind the last or before the first
+// key it returns nil and stays on that key.
+type Cursor struct {
+	bucket *Bucket
+	c      btree.Cursor
+}
+
+// Cursor returns a new cursor over the bucket, which is on no key. It is valid as
+// long as the transaction.
+func (b *Bucket) Cursor() *Cursor {
+	c := &Cursor{bucket: b}
+	c.c.Init(&b.tree)
+	return c
+}
+
+// Bucket returns the bucket that the cursor moves over.
+func (c *Cursor) Bucket() *Bucket { return c.bucket }
+
+// do runs a move with errors going to the transaction.
+func (c *Cursor) do(move func() (btree.Item, error)) (it btree.Item) {
+	tx := c.bucket.tx
+	if c.bucket.usable() != nil {
+		return it
+	}
+	tx.guarded(func() {
+		got, err := move()
+		if err != nil {
+			tx.fail(err)
+			return
+		}
+		it = got
+	})
+	tx.expose()
+	return it
+}
+
+func (c *Cursor) first() btree.Item { return c.do(c.c.First) }
+
+func (c *Cursor) next() btree.Item {
+	tx := c.bucket.tx
+	if !tx.managed || tx.err != nil || c.bucket.gone {
+		return c.do(c.c.Next)
+	}
+	it, err := c.c.Next()
+	if err != nil {
+		tx.fail(err)
+	}
+	return it
+}
+
+func pair(it btree.Item) (key, value []byte) {
+	if it.Flags&btree.FlagBucket != 0 {
+		return it.Key, nil
+	}
+	return it.Key, it.Value
+}
+
+// First moves to the first key and returns it; nil if the bucket is empty.
+func (c *Cursor) First() (key, value []byte) { return pair(c.first()) }
+
+// Last moves to the last key and returns it; nil if the bucket is empty.
+func (c *Cursor) Last() (key, value []byte) { return pair(c.do(c.c.Last)) }
+
+// Next moves to the next key and returns it; nil behind the last. On a new cursor
+// it is First.
+func (c *Cursor) Next() (key, value []byte) { return pair(c.next()) }
+
+// Prev moves to the previous key and returns it; nil before the first. On a new
+// cursor it is Last.
+func (c *Cursor) Prev() (key, value []byte) { return pair(c.do(c.c.Prev)) }
+
+// Seek moves to the first key that is not before seek and returns it; nil if
+// there is none.
+func (c *Cursor) Seek(seek []byte) (key, value []byte) {
+	return pair(c.do(func() (btree.Item, error) { return c.c.Seek(seek) }))
+}
+
+// At moves to the i-th key in order, counted from 0, and returns it, in O(log n);
+// nil past the end.
+func (c *Cursor) At(i uint64) (key, value []byte) {
+	return pair(c.do(func() (btree.Item, error) { return c.c.At(i) }))
+}
+
+// Delete removes the key that the cursor is on. Next then returns the key behind
+// it. On a nested bucket it returns ErrIncompatibleValue; on no key it does
+// nothing.
+func (c *Cursor) Delete() error {
+	if err := c.bucket.changeable(); err != nil {
+		return err
+	}
+	_, err := c.c.Delete(0)
+	return c.bucket.tx.check(err)
+}
+
+// All iterates over all keys and values of the bucket in order. The iterators
+// follow the rules of Cursor: the bucket may be changed meanwhile. An error ends
+// them, as it does Cursor: inside View and Update it becomes the error of the
+// call, else see Tx.Err.
+func (b *Bucket) All() iter.Seq2[[]byte, []byte] { return b.Range(nil, nil) }
+
+// Backward iterates over all keys and values of the bucket from the last to the
+// first.
+func (b *Bucket) Backward() iter.Seq2[[]byte, []byte] { return b.RangeBackward(nil, nil) }
+
+// Range iterates over the keys in [lo, hi) in order; nil is unbounded.
+func (b *Bucket) Range(lo, hi []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, v []byte) bool) {
+		c := b.Cursor()
+		it := btree.Item{}
+		if lo == nil {
+			it = c.first()
+		} else {
+			it = c.do(func() (btree.Item, error) { return c.c.Seek(lo) })
+		}
+		for ; it.Key != nil; it = c.next() {
+			if hi != nil && bytes.Compare(it.Key, hi) >= 0 || !yield(pair(it)) {
+				return
+			}
+		}
+	}
+}
+
+// RangeBackward iterates over the keys in [lo, hi) from the last to the first;
+// nil is unbounded.
+func (b *Bucket) RangeBackward(lo, hi []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, v []byte) bool) {
+		c := b.Cursor()
+		it := btree.Item{}
+		if hi == nil {
+			it = c.do(c.c.Last)
+		} else {
+			// Before the first key >= hi, which may not exist: then the last.
+			c.do(func() (btree.Item, error) { return c.c.Seek(hi) })
+			it = c.do(c.c.Prev)
+		}
+		for ; it.Key != nil; it = c.do(c.c.Prev) {
+			if lo != nil && bytes.Compare(it.Key, lo) < 0 || !yield(pair(it)) {
+				return
+			}
+		}
+	}
+}
+
+// Prefix iterates over the keys that begin with prefix in order.
+func (b *Bucket) Prefix(prefix []byte) iter.Seq2[[]byte, []byte] {
+	return b.Range(prefix, PrefixEnd(prefix))
+}
+
+// PrefixBackward iterates over the keys that begin with prefix from the last to
+// the first.
+func (b *Bucket) PrefixBackward(prefix []byte) iter.Seq2[[]byte, []byte] {
+	return b.RangeBackward(prefix, PrefixEnd(prefix))
+}
+
+// PrefixEnd returns the first key behind all that begin with prefix, for use as
+// the upper bound of Range, Count and DeleteRange; nil, which is unbounded, if
+// there is none.
+func PrefixEnd(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			end := bytes.Clone(prefix[:i+1])
+			end[i]++
+			return end
+		}
+	}
+	return nil
+}
+
+// Buckets iterates over the nested buckets and their names in order.
+func (b *Bucket) Buckets() iter.Seq2[[]byte, *Bucket] {
+	return func(yield func(name []byte, b *Bucket) bool) {
+		c := b.Cursor()
+		for it := c.first(); it.Key != nil; it = c.next() {
+			if it.Flags&btree.FlagBucket == 0 {
+				continue
+			}
+			if in := b.Bucket(it.Key); in != nil && !yield(it.Key, in) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,53 @@
+// Package folio is an embedded, ordered, transactional key-value store in one
+// file.
+//
+// The file is mapped into memory and B+tree nodes are read straight from its
+// pages, without a copy and without a lock. A write transaction works on copies of
+// the pages it changes; a commit writes them to free places and makes them durable
+// with one flush, so that a crash at any instant leaves the last commit.
+//
+//	db, err := folio.Open("my.folio", 0o600, nil)
+//	...
+//	defer db.Close()
+//
+//	err = db.Update(func(tx *folio.Tx) error {
+//		b, err := tx.CreateBucketIfNotExists([]byte("greetings"))
+//		if err != nil {
+//			return err
+//		}
+//		return b.Put([]byte("hello"), []byte("world"))
+//	})
+//
+//	err = db.View(func(tx *folio.Tx) error {
+//		for k, v := range tx.Bucket([]byte("greetings")).Prefix([]byte("he")) {
+//			fmt.Printf("%s: %s\n", k, v)
+//		}
+//		return nil
+//	})
+//
+// # Slices
+//
+// Keys and values that folio returns are parts of the mapped file, or of the
+// transaction's memory. They stay unchanged until the transaction ends, in a
+// writable one too; they must not be modified, which faults, and must not be used
+// afterwards. Copy what shall live longer, with bytes.Clone. Keys and values given
+// to folio are copied.
+//
+// # Concurrency
+//
+// Any number of read-only transactions run beside one writable transaction. Nobody
+// waits for readers, and readers wait for nobody. A transaction, and all that
+// belongs to it, is used by one goroutine at a time.
+//
+// # Durability
+//
+// When Update or Commit returns nil, the changes survive a crash of the process,
+// the system or the machine. Readers see them only then.
+//
+// # Damage
+//
+// Every page carries a checksum, which is verified when the page is first read.
+// Damage, and faults of the disk, end View and Update with an error that wraps
+// [ErrCorrupt] or [ErrFault] and names the page; see Tx.Err for transactions begun
+// by hand. No content of a file makes folio panic, or read outside of the file.
+package folio

@@ -1,0 +1,130 @@
+package folio
+
+// This file is responsible for errors that lookups cannot return.
+//
+// Get and cursors have no error result, and a fault on the map (SIGBUS, when the
+// file was truncated or the disk fails) arrives as a panic. Inside View and
+// Update both leave the application's function at once and become the error of
+// the call. In a transaction begun by hand they stick: lookups return nothing
+// from then on, and Err, Commit and Rollback return the error.
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/internal/page"
+)
+
+// abort is the panic that leaves the function of a View or an Update.
+type abort struct{ tx *Tx }
+
+// fail makes err the transaction's error, and leaves the application's function
+// if that is ours to leave.
+func (tx *Tx) fail(err error) {
+	if err == nil {
+		return
+	}
+	tx.stick(err)
+	if tx.managed {
+		panic(abort{tx})
+	}
+}
+
+// stick makes err the transaction's error if it has none.
+func (tx *Tx) stick(err error) {
+	if tx.err == nil {
+		tx.err = err
+	}
+}
+
+// check turns an error of a change into what the application gets. Damage and
+// I/O errors stick, because the transaction may have stopped halfway.
+func (tx *Tx) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, btree.ErrIncompatible) {
+		return ErrIncompatibleValue
+	}
+	tx.stick(err)
+	return err
+}
+
+// faulted returns the error for the recovered panic r if it is a fault on the
+// transaction's map, and nil if it is something else.
+func (tx *Tx) faulted(r any) error {
+	re, ok := r.(runtime.Error)
+	if !ok {
+		return nil
+	}
+	at, ok := re.(interface{ Addr() uintptr })
+	if !ok {
+		return nil
+	}
+	off, ok := tx.reader().view.Offset(at.Addr())
+	if !ok {
+		return nil
+	}
+	id := page.ID(off / int64(tx.db.pageSize))
+	return fmt.Errorf("%w: page %d (was the file truncated, or is the disk failing?)", ErrFault, id)
+}
+
+// guarded runs a lookup. In a View or an Update the fault handling is already
+// there for all of it.
+func (tx *Tx) guarded(fn func()) {
+	if tx.managed {
+		fn()
+		return
+	}
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if r := recover(); r != nil {
+			err := tx.faulted(r)
+			if err == nil {
+				panic(r)
+			}
+			tx.stick(err)
+		}
+	}()
+	fn()
+}
+
+// run calls fn with the transaction as a View or an Update does. The error is
+// fn's, or the transaction's own. A panic or Goexit of fn rolls the transaction
+// back and goes on.
+func (tx *Tx) run(fn func(*Tx) error) (err error) {
+	tx.managed = true
+	old := debug.SetPanicOnFault(true)
+	done := false
+	defer func() {
+		debug.SetPanicOnFault(old)
+		tx.managed = false
+		if done {
+			return
+		}
+		r := recover()
+		if a, ok := r.(abort); ok && a.tx == tx {
+			err = tx.err
+			return
+		}
+		if fault := tx.faulted(r); fault != nil {
+			tx.stick(fault)
+			err = tx.err
+			return
+		}
+		tx.close()
+		if r != nil {
+			panic(r)
+		}
+	}()
+	err = fn(tx)
+	done = true
+	if tx.err != nil {
+		err = tx.err
+	}
+	return err
+}

@@ -1,0 +1,110 @@
+package freelist
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Verify checks the rules of the in-memory structures, F1 to F5 and F9 to F10.
+func (l *List) Verify() error {
+	free, err := l.free.verify("free")
+	if err != nil {
+		return err
+	}
+	held, err := l.pending.verify()
+	if err != nil {
+		return err
+	}
+	for _, e := range held {
+		if l.free.overlaps(e) {
+			return fmt.Errorf("F5: pending extent %+v is free too", e)
+		}
+	}
+	for i := 1; i < len(free); i++ {
+		if free[i-1].End() == free[i].Start {
+			return fmt.Errorf("F2: %+v touches %+v", free[i-1], free[i])
+		}
+	}
+	var bySize []Extent
+	l.free.sizes.Ascend(func(e Extent) bool {
+		bySize = append(bySize, e)
+		return true
+	})
+	slices.SortFunc(bySize, func(a, b Extent) int { return cmp.Compare(a.Start, b.Start) })
+	if !slices.Equal(free, bySize) {
+		return fmt.Errorf("F3: by position %v, by size %v", free, bySize)
+	}
+	return nil
+}
+
+func (s *space) verify(name string) ([]Extent, error) {
+	return s.positions.verify(name, s.pages)
+}
+
+func (p positions) verify(name string, pages uint64) (es []Extent, err error) {
+	sum := uint64(0)
+	p.tree.Ascend(func(e Extent) bool {
+		if !e.valid() {
+			err = fmt.Errorf("F1: %s extent %+v cannot exist", name, e)
+		}
+		if n := len(es); n > 0 && es[n-1].End() > e.Start {
+			err = fmt.Errorf("F1: %s extents %+v and %+v overlap", name, es[n-1], e)
+		}
+		es = append(es, e)
+		sum += e.Len
+		return true
+	})
+	if err == nil && sum != pages {
+		err = fmt.Errorf("F4: %d %s pages, counted %d", sum, name, pages)
+	}
+	return es, err
+}
+
+func (p *pending) verify() ([]Extent, error) {
+	es, err := p.positions.verify("pending", p.pages)
+	if err != nil {
+		return nil, err
+	}
+	var hanging []Extent
+	for i, bins := range [][]*bin{p.waiting, p.held} {
+		for j, b := range bins {
+			if len(b.entries) == 0 || j > 0 && bins[j-1].key >= b.key {
+				return nil, fmt.Errorf("F10: bin %d of %d", j, i)
+			}
+			sum := uint64(0)
+			for _, e := range b.entries {
+				if i == 0 && b.key != e.death || i == 1 && (b.key < e.birth || b.key >= e.death) {
+					return nil, fmt.Errorf("F9: %+v in bin %d of kind %d", e, b.key, i)
+				}
+				sum += e.Len
+				hanging = append(hanging, e.Extent)
+			}
+			if sum != b.pages {
+				return nil, fmt.Errorf("F4: bin %d has %d pages, counted %d", b.key, b.pages, sum)
+			}
+		}
+	}
+	slices.SortFunc(hanging, func(a, b Extent) int { return cmp.Compare(a.Start, b.Start) })
+	if !slices.Equal(es, hanging) {
+		return nil, fmt.Errorf("F9: pending %v, in bins %v", es, hanging)
+	}
+	return es, nil
+}
+
+// Touched returns how many entries hang in bins that a Release with these
+// arguments takes apart.
+func (l *List) Touched(live map[uint64]bool, durable uint64) int {
+	n := 0
+	for _, b := range l.pending.waiting {
+		if uint64(b.key) <= durable {
+			n += len(b.entries)
+		}
+	}
+	for _, b := range l.pending.held {
+		if !live[uint64(b.key)] {
+			n += len(b.entries)
+		}
+	}
+	return n
+}

@@ -1,0 +1,99 @@
+package freelist
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/foliodb/folio/internal/invariants"
+	"github.com/foliodb/folio/internal/page"
+)
+
+// This file is responsible for handing out pages and taking them back. Rules:
+//
+//	F5  A page is free, pending or neither, and in one extent only.
+//	F6  Allocation is best fit: the smallest extent that holds the run, the
+//	    lowest among equals, from its low end. So low addresses fill up, and
+//	    the end of the file becomes free.
+//	F7  What Allocate or TrimTail took is not in the list, until Return or
+//	    FreePages puts it back.
+
+// List is the set of pages of a file that no tree uses. The zero value is not
+// ready; see New and Load. Its methods must not be called concurrently.
+type List struct {
+	free    space
+	pending pending
+}
+
+// New returns an empty list.
+func New() *List {
+	l := &List{free: newSpace(), pending: newPending()}
+	l.free.indexSizes()
+	return l
+}
+
+// Free returns the number of pages that can be reused now.
+func (l *List) Free() uint64 { return l.free.pages }
+
+// Pending returns the number of pages that were freed but that a snapshot or
+// the recovery fallback still needs.
+func (l *List) Pending() uint64 { return l.pending.pages }
+
+// Extents returns the number of extents that the reusable pages form.
+func (l *List) Extents() int { return l.free.tree.Len() }
+
+// All returns every free and pending extent as it is now, merged and ascending.
+func (l *List) All() iter.Seq[Extent] { return slices.Values(l.merged()) }
+
+// Allocate takes n adjacent pages out of the list (F6) and returns the first.
+// It returns false, and takes nothing, if no extent holds n pages.
+func (l *List) Allocate(n uint64) (page.ID, bool) {
+	if n == 0 {
+		return 0, false
+	}
+	x, ok := l.free.atLeast(n)
+	if !ok {
+		return 0, false
+	}
+	l.free.remove(Extent{Start: x.Start, Len: n})
+	return x.Start, true
+}
+
+// AllocateLongest takes at most n pages out of the list: the low end of the
+// longest extent, the lowest among equals. It serves commits that no single
+// extent can hold, and returns false only if no page is free or n is 0.
+func (l *List) AllocateLongest(n uint64) (Extent, bool) {
+	longest, ok := l.free.sizes.Max()
+	if !ok || n == 0 {
+		return Extent{}, false
+	}
+	x, _ := l.free.atLeast(longest.Len)
+	x.Len = min(x.Len, n)
+	l.free.remove(x)
+	return x, true
+}
+
+// Return puts back pages that an allocation of a failed commit took. They may be
+// part of what was allocated.
+func (l *List) Return(e Extent) {
+	if e.Len == 0 {
+		return
+	}
+	if invariants.Enabled {
+		invariants.Check(e.valid(), "F7: returned extent %+v cannot exist", e)
+		invariants.Check(!l.free.overlaps(e) && !l.pending.overlaps(e),
+			"F7: returned extent %+v was not allocated", e)
+	}
+	l.free.add(e)
+}
+
+// TrimTail removes the reusable extent that ends at the high-water mark hwm, if
+// there is one of at least min pages, and returns it with the new high-water
+// mark. The commit that lowers the mark records the extent as taken.
+func (l *List) TrimTail(hwm page.ID, min uint64) (page.ID, Extent, bool) {
+	x, ok := l.free.endingAt(hwm)
+	if !ok || x.Len < min {
+		return hwm, Extent{}, false
+	}
+	l.free.remove(x)
+	return x.Start, x, true
+}

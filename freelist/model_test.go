@@ -1,0 +1,324 @@
+package freelist_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/page"
+)
+
+// Goal: the list and the obvious program agree. Method: both run the same random
+// transactions, step for step; the model is a map of pages and looks at each of
+// them for every answer. Replay a failure with -seed or FOLIO_SEED.
+
+var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0: FOLIO_SEED, or else the clock")
+
+func newRand(t testing.TB) *rand.Rand {
+	seed := *seedFlag
+	if s := os.Getenv("FOLIO_SEED"); seed == 0 && s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err, "FOLIO_SEED")
+		seed = n
+	}
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("replay with -seed=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+type state uint8
+
+const (
+	inUse state = iota // by the tree; birth counts
+	free
+	pending
+)
+
+type pageState struct {
+	state        state
+	birth, death page.TxID
+}
+
+// model is the slow list. Pages at or above hwm do not exist.
+type model struct {
+	pages map[page.ID]pageState
+	hwm   page.ID
+}
+
+func (m *model) count(s state) (n uint64) {
+	for _, p := range m.pages {
+		if p.state == s {
+			n++
+		}
+	}
+	return n
+}
+
+// extents returns the stretches of pages in any of the given states.
+func (m *model) extents(states ...state) (es []freelist.Extent) {
+	for id := page.FirstID; id < m.hwm; id++ {
+		if !slices.Contains(states, m.pages[id].state) {
+			continue
+		}
+		if n := len(es); n > 0 && es[n-1].End() == id {
+			es[n-1].Len++
+		} else {
+			es = append(es, freelist.Extent{Start: id, Len: 1})
+		}
+	}
+	return es
+}
+
+func (m *model) bestFit(n uint64) (best freelist.Extent, ok bool) {
+	for _, e := range m.extents(free) {
+		if e.Len >= n && (!ok || e.Len < best.Len) {
+			best, ok = e, true
+		}
+	}
+	return best, ok
+}
+
+func (m *model) longest() (longest freelist.Extent) {
+	for _, e := range m.extents(free) {
+		if e.Len > longest.Len {
+			longest = e
+		}
+	}
+	return longest
+}
+
+func (m *model) set(e freelist.Extent, p pageState) {
+	for id := e.Start; id < e.End(); id++ {
+		m.pages[id] = p
+	}
+}
+
+func (m *model) release(live []page.TxID, durable page.TxID) {
+	for id, p := range m.pages {
+		needed := p.death > durable
+		for _, s := range live {
+			needed = needed || p.birth <= s && s < p.death
+		}
+		if p.state == pending && !needed {
+			m.pages[id] = pageState{state: free}
+		}
+	}
+}
+
+// run is one random history of a file.
+type run struct {
+	t       *testing.T
+	r       *rand.Rand
+	l       *freelist.List
+	m       model
+	txid    page.TxID
+	durable page.TxID
+	live    []page.TxID
+
+	checkpoint []byte
+	deltas     [][]byte
+	delta      freelist.Delta
+	taken      []freelist.Extent // by the transaction, allocated or grown
+}
+
+func TestListAgainstModel(t *testing.T) {
+	r := newRand(t)
+	rounds := 40
+	if testing.Short() {
+		rounds = 10
+	}
+	for i := range rounds {
+		h := &run{t: t, r: r, l: freelist.New(), txid: 1, durable: 1,
+			m: model{pages: map[page.ID]pageState{}, hwm: page.FirstID}}
+		for step := range 120 {
+			h.step()
+			h.compare(fmt.Sprintf("round %d, step %d", i, step))
+		}
+	}
+}
+
+// step runs one transaction.
+func (h *run) step() {
+	h.txid += 1 + page.TxID(h.r.IntN(2))
+	h.delta, h.taken = freelist.Delta{TxID: h.txid}, nil
+	hwm := h.m.hwm
+	for range h.r.IntN(8) {
+		h.allocate()
+	}
+	if h.r.IntN(5) == 0 { // the commit fails
+		for _, e := range h.taken {
+			if e.Start < hwm {
+				h.returnPages(e)
+			} else {
+				for id := e.Start; id < e.End(); id++ {
+					delete(h.m.pages, id)
+				}
+			}
+		}
+		h.m.hwm = hwm
+		return
+	}
+	for range h.r.IntN(8) {
+		h.free()
+	}
+	if h.r.IntN(3) == 0 {
+		h.trim()
+	}
+	h.deltas = append(h.deltas, h.delta.Append(nil))
+	h.readersAndFlushes()
+	if h.r.IntN(20) == 0 {
+		bound := h.l.CheckpointBound()
+		h.checkpoint, h.deltas = h.l.AppendCheckpoint(nil), nil
+		require.LessOrEqual(h.t, len(h.checkpoint), bound)
+	}
+}
+
+func (h *run) allocate() {
+	n := 1 + h.r.Uint64N(1+h.r.Uint64N(12))
+	var got freelist.Extent
+	if h.r.IntN(5) == 0 {
+		want := h.m.longest()
+		want.Len = min(want.Len, n)
+		e, ok := h.l.AllocateLongest(n)
+		require.Equal(h.t, want.Len > 0, ok)
+		require.Equal(h.t, want, e)
+		got = e
+	} else {
+		want, wantOK := h.m.bestFit(n)
+		id, ok := h.l.Allocate(n)
+		require.Equal(h.t, wantOK, ok, "allocate %d", n)
+		require.Equal(h.t, want.Start, id, "allocate %d", n)
+		if ok {
+			got = freelist.Extent{Start: id, Len: n}
+		}
+	}
+	if got.Len == 0 {
+		got = freelist.Extent{Start: h.m.hwm, Len: n}
+		h.m.hwm = got.End()
+	} else {
+		h.delta.Taken = append(h.delta.Taken, got)
+	}
+	h.taken = append(h.taken, got)
+	h.m.set(got, pageState{birth: h.txid})
+}
+
+// returnPages gives e back in two parts.
+func (h *run) returnPages(e freelist.Extent) {
+	n := h.r.Uint64N(e.Len + 1)
+	h.l.Return(freelist.Extent{Start: e.Start + page.ID(n), Len: e.Len - n})
+	h.l.Return(freelist.Extent{Start: e.Start, Len: n})
+	h.m.set(e, pageState{state: free})
+}
+
+// free frees a stretch of pages with one birth, or fails to free anything else.
+func (h *run) free() {
+	if h.m.hwm == page.FirstID {
+		return
+	}
+	e := freelist.Extent{Start: page.FirstID + page.ID(h.r.Uint64N(uint64(h.m.hwm-page.FirstID))), Len: 1}
+	p := h.m.pages[e.Start]
+	for h.r.IntN(3) > 0 && e.End() < h.m.hwm && h.m.pages[e.End()] == p {
+		e.Len++
+	}
+	before := slices.Collect(h.l.All())
+	if p.state != inUse || p.birth == h.txid {
+		birth := min(p.birth, h.txid-1)
+		if p.state == inUse {
+			birth = h.txid // died before it was born
+		}
+		err := h.l.FreePages(freelist.Extent{Start: e.Start, Len: 1 + h.r.Uint64N(5)}, birth, h.txid)
+		require.ErrorIs(h.t, err, page.ErrCorrupt)
+		require.Equal(h.t, before, slices.Collect(h.l.All()), "a failed FreePages changed the list")
+		return
+	}
+	require.NoError(h.t, h.l.FreePages(e, p.birth, h.txid))
+	h.m.set(e, pageState{state: pending, birth: p.birth, death: h.txid})
+	h.delta.Freed = append(h.delta.Freed, e)
+}
+
+func (h *run) trim() {
+	least := 1 + h.r.Uint64N(4)
+	hwm, e, ok := h.l.TrimTail(h.m.hwm, least)
+	var want freelist.Extent
+	if es := h.m.extents(free); len(es) > 0 {
+		if x := es[len(es)-1]; x.End() == h.m.hwm && x.Len >= least {
+			want = x
+		}
+	}
+	require.Equal(h.t, want.Len > 0, ok)
+	require.Equal(h.t, want, e)
+	require.Equal(h.t, h.m.hwm-page.ID(want.Len), hwm)
+	if ok {
+		h.m.hwm = hwm
+		for id := e.Start; id < e.End(); id++ {
+			delete(h.m.pages, id)
+		}
+		h.delta.Taken = append(h.delta.Taken, e)
+	}
+}
+
+func (h *run) readersAndFlushes() {
+	if h.r.IntN(3) > 0 {
+		h.durable = h.txid
+	}
+	if h.r.IntN(3) == 0 {
+		h.live = append(h.live, h.durable+page.TxID(h.r.Uint64N(uint64(h.txid-h.durable)+1)))
+		slices.Sort(h.live)
+	}
+	for len(h.live) > 0 && h.r.IntN(3) == 0 {
+		i := h.r.IntN(len(h.live))
+		h.live = slices.Delete(h.live, i, i+1)
+	}
+	for range 1 + h.r.IntN(2) {
+		h.l.Release(h.live, h.durable)
+	}
+	h.m.release(h.live, h.durable)
+}
+
+func (h *run) compare(when string) {
+	require.NoError(h.t, h.l.Verify(), when)
+	require.Equal(h.t, h.m.count(free), h.l.Free(), when)
+	require.Equal(h.t, h.m.count(pending), h.l.Pending(), when)
+	require.Equal(h.t, len(h.m.extents(free)), h.l.Extents(), when)
+	want := h.m.extents(free, pending)
+	require.Equal(h.t, want, slices.Collect(h.l.All()), when)
+	if len(h.live) > 0 {
+		require.Equal(h.t, h.retained(), h.l.Retained(h.live[0]), when)
+	}
+	if h.r.IntN(10) == 0 {
+		l, err := freelist.Load(h.checkpoint, h.deltas, h.m.hwm)
+		require.NoError(h.t, err, when)
+		require.NoError(h.t, l.Verify(), when)
+		require.Equal(h.t, want, slices.Collect(l.All()), when)
+		require.Equal(h.t, h.l.Free()+h.l.Pending(), l.Free(), when)
+	}
+}
+
+// retained returns the pages that only the oldest snapshot keeps, among those
+// that were released since they died.
+func (h *run) retained() (n uint64) {
+	i := 1
+	for i < len(h.live) && h.live[i] == h.live[0] {
+		i++
+	}
+	for _, p := range h.m.pages {
+		needed := p.state != pending || p.death > h.durable || h.live[0] < p.birth || h.live[0] >= p.death
+		for _, s := range h.live[i:] {
+			needed = needed || p.birth <= s && s < p.death
+		}
+		if !needed {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,77 @@
+package vfs
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// TestWriteVecShortWrites feeds writeVec a system call that is interrupted and
+// writes a few bytes at a time.
+func TestWriteVecShortWrites(t *testing.T) {
+	for step := 1; step < 9; step++ {
+		var got bytes.Buffer
+		calls := 0
+		pwritev := func(bufs [][]byte, off int64) (int, error) {
+			if calls++; calls%3 == 0 {
+				return -1, unix.EINTR
+			}
+			require.EqualValues(t, 10+got.Len(), off)
+			b := bytes.Join(bufs, nil)
+			return got.Write(b[:min(step, len(b))])
+		}
+		bufs := [][]byte{[]byte("ab"), nil, []byte("c"), []byte("defgh"), {}}
+		require.NoError(t, writeVec(pwritev, bufs, 10))
+		require.Equal(t, "abcdefgh", got.String())
+		require.Equal(t, "defgh", string(bufs[3]))
+	}
+}
+
+func TestWriteVecErrors(t *testing.T) {
+	none := func([][]byte, int64) (int, error) { return 0, nil }
+	require.ErrorIs(t, writeVec(none, [][]byte{{1}}, 0), io.ErrShortWrite)
+	full := func([][]byte, int64) (int, error) { return -1, unix.ENOSPC }
+	require.ErrorIs(t, writeVec(full, [][]byte{{1}}, 0), unix.ENOSPC)
+}
+
+func TestLinkPublish(t *testing.T) {
+	dir := t.TempDir()
+	tmp, name := filepath.Join(dir, "tmp"), filepath.Join(dir, "f")
+	require.NoError(t, os.WriteFile(tmp, []byte("a"), 0o600))
+	require.NoError(t, linkPublish(tmp, name))
+	require.NoFileExists(t, tmp)
+	require.NoError(t, os.WriteFile(tmp, []byte("b"), 0o600))
+	require.ErrorIs(t, linkPublish(tmp, name), fs.ErrExist)
+	require.FileExists(t, tmp)
+}
+
+func TestMapTerabyte(t *testing.T) {
+	f, err := OS().OpenFile(filepath.Join(t.TempDir(), "f"), os.O_RDWR|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	defer f.Close()
+	m, err := f.Map(1 << 40)
+	if bits.UintSize == 32 {
+		require.Error(t, err)
+		return
+	}
+	if errors.Is(err, unix.ENOMEM) {
+		t.Skip("the address space is limited")
+	}
+	require.NoError(t, err)
+	defer m.Close()
+	_, err = f.WriteAt([]byte("x"), 1<<30)
+	require.NoError(t, err)
+	require.Equal(t, byte('x'), m.Bytes()[1<<30])
+	// Beyond the end of the file the call fails where a load would be fatal.
+	if err := m.Populate(1<<31, 4096); !populateMissing.Load() {
+		require.ErrorIs(t, err, unix.EFAULT)
+	}
+}

@@ -1,0 +1,101 @@
+package vfs
+
+import (
+	"io"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxIovecs is the most buffers that one pwritev takes (UIO_MAXIOV).
+const maxIovecs = 1024
+
+func publish(tmp, name string) error {
+	err := retryEINTR(func() error {
+		return unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
+	})
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		// The file system or the kernel lacks the flag.
+		return linkPublish(tmp, name)
+	}
+	return err
+}
+
+func (f *osFile) WriteVecAt(bufs [][]byte, off int64) error {
+	return f.control("pwritev", func(fd uintptr) error {
+		return writeVec(func(batch [][]byte, off int64) (int, error) {
+			return unix.Pwritev(int(fd), batch, off)
+		}, bufs, off)
+	})
+}
+
+// writeVec calls pwritev until all is written. A call may write less than it is
+// given; the next one starts in the middle of a buffer then.
+func writeVec(pwritev func([][]byte, int64) (int, error), bufs [][]byte, off int64) error {
+	done := 0 // bytes of bufs[0] that are written
+	for {
+		for len(bufs) > 0 && done >= len(bufs[0]) {
+			done -= len(bufs[0])
+			bufs = bufs[1:]
+		}
+		if len(bufs) == 0 {
+			return nil
+		}
+		batch := bufs[:min(len(bufs), maxIovecs)]
+		if done > 0 {
+			batch = append([][]byte(nil), batch...)
+			batch[0] = batch[0][done:]
+		}
+		n, err := pwritev(batch, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n <= 0 {
+			return io.ErrShortWrite
+		}
+		off += int64(n)
+		done += n
+	}
+}
+
+// Sync is fdatasync, which spares the journal commit that fsync makes for the
+// modification time. A call that a signal interrupts is made again, as
+// os.File.Sync does: it has reported nothing yet.
+func (f *osFile) Sync() error {
+	return f.control("fdatasync", func(fd uintptr) error {
+		return retryEINTR(func() error { return unix.Fdatasync(int(fd)) })
+	})
+}
+
+func (f *osFile) DropCache(off, length int64) error {
+	return f.control("fadvise", func(fd uintptr) error {
+		return retryEINTR(func() error {
+			return unix.Fadvise(int(fd), off, length, unix.FADV_DONTNEED)
+		})
+	})
+}
+
+func (f *osFile) MapWritable(length int64) (Mapping, error) {
+	return f.mmap(length, unix.PROT_READ|unix.PROT_WRITE)
+}
+
+// populateMissing remembers that the kernel is older than 5.14, which has no
+// MADV_POPULATE_READ.
+var populateMissing atomic.Bool
+
+// populate returns EFAULT or EHWPOISON where a load would raise SIGBUS. Unlike a
+// page fault, the call gives up its P while the device works.
+func populate(b []byte) error {
+	if populateMissing.Load() {
+		return nil
+	}
+	err := retryEINTR(func() error { return unix.Madvise(b, unix.MADV_POPULATE_READ) })
+	if err == unix.EINVAL {
+		populateMissing.Store(true)
+		return nil
+	}
+	return err
+}

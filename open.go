@@ -1,0 +1,246 @@
+package folio
+
+// This file is responsible for opening and creating database files. What happens
+// after a crash is in recover.go.
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/vfs"
+	"github.com/foliodb/folio/meta"
+	"github.com/foliodb/folio/pager"
+)
+
+// Open opens the database at path, and creates it with permissions mode if there
+// is none. The file is locked until Close: for others altogether, or, with
+// Options.ReadOnly, for writers. Nil options are DefaultOptions; they are copied.
+//
+// A new file appears under its name only when it is complete and durable. Opening
+// a file that was not closed properly takes no longer: it checks what the last
+// commit wrote (see DB.Info).
+//
+// Errors are ErrTimeout, ErrInvalid, ErrVersionMismatch, ErrCorrupt, and those of
+// the operating system.
+func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
+	o := *DefaultOptions
+	if options != nil {
+		o = *options
+	}
+	if o.InMemory {
+		return openFS(vfs.NewMem(), path, mode, o)
+	}
+	return openFS(vfs.OS(), path, mode, o)
+}
+
+// openFS is Open on any file system.
+func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) {
+	if ps := o.pageSize(); ps < page.MinSize || ps > page.MaxSize || ps&(ps-1) != 0 {
+		return nil, fmt.Errorf("folio: page size %d: it must be a power of two from %d to %d", ps, page.MinSize, page.MaxSize)
+	}
+	if o.InitialSize < 0 || o.MaxSize < 0 || o.MaxSize > 0 && o.InitialSize > o.MaxSize {
+		return nil, fmt.Errorf("folio: initial size %d, maximum size %d: they do not go together", o.InitialSize, o.MaxSize)
+	}
+	db := &DB{
+		MaxBatchSize:  DefaultMaxBatchSize,
+		MaxBatchDelay: DefaultMaxBatchDelay,
+		path:          path,
+		opts:          o,
+		fs:            fsys,
+	}
+	db.readers.init()
+	if err := db.open(mode); err != nil {
+		return nil, errors.Join(fmt.Errorf("folio: open %s: %w", path, err), db.release())
+	}
+	return db, nil
+}
+
+func (db *DB) open(mode os.FileMode) error {
+	created, err := db.openFile(mode)
+	if err != nil {
+		return err
+	}
+	size, err := db.file.Size()
+	if err != nil {
+		return err
+	}
+	if size == 0 {
+		if created, err = true, db.initInPlace(); err != nil {
+			return err
+		}
+	}
+	if db.pageSize, err = db.findPageSize(); err != nil {
+		return err
+	}
+	if want := db.opts.PageSize; want != 0 && want != db.pageSize {
+		return fmt.Errorf("the file has pages of %d bytes, not %d: leave Options.PageSize at zero", db.pageSize, want)
+	}
+	o := db.opts
+	db.pager, err = pager.New(db.file, pager.Options{
+		PageSize: db.pageSize, ReadOnly: o.ReadOnly, MaxSize: o.MaxSize, Mlock: o.Mlock, Populate: o.Populate,
+	})
+	if err != nil {
+		return err
+	}
+	if created && o.InitialSize > 0 {
+		pages := (o.InitialSize + int64(db.pageSize) - 1) / int64(db.pageSize)
+		if err := db.pager.EnsureSize(page.ID(max(pages, page.NumMetas))); err != nil {
+			return err
+		}
+	}
+	db.buffers.pageSize = db.pageSize
+	return db.recover()
+}
+
+// openFile opens the file, or creates it, and locks it.
+func (db *DB) openFile(mode os.FileMode) (created bool, err error) {
+	flag := os.O_RDWR
+	if db.opts.ReadOnly {
+		flag = os.O_RDONLY
+	}
+	if open := db.opts.OpenFile; open != nil {
+		if !db.opts.ReadOnly {
+			flag |= os.O_CREATE
+		}
+		f, err := open(db.path, flag, mode)
+		if err != nil {
+			return false, err
+		}
+		db.file = vfs.FromOSFile(f)
+		return false, db.lock()
+	}
+	for {
+		db.file, err = db.fs.OpenFile(db.path, flag, mode)
+		if errors.Is(err, fs.ErrNotExist) && !db.opts.ReadOnly {
+			if err = db.create(mode); errors.Is(err, fs.ErrExist) {
+				continue // somebody else was faster
+			}
+			created = err == nil
+			if created {
+				continue
+			}
+		}
+		if err != nil {
+			db.file = nil
+			return false, err
+		}
+		if err := db.lock(); err != nil {
+			return false, err
+		}
+		if db.stillNamed() {
+			return created, nil
+		}
+		// While we waited for the lock, the file was replaced by another one.
+		if err := db.file.Close(); err != nil {
+			return false, err
+		}
+	}
+}
+
+// stillNamed tells whether the open file is the one at the path.
+func (db *DB) stillNamed() bool {
+	if db.opts.InMemory {
+		return true
+	}
+	same, err := vfs.SameFile(db.file, db.path)
+	return err != nil || same
+}
+
+// lock waits for the file's lock, at most Options.Timeout.
+func (db *DB) lock() error {
+	start := time.Now()
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		ok, err := db.file.TryLock(!db.opts.ReadOnly)
+		if err != nil {
+			return fmt.Errorf("locking the file: %w", err)
+		}
+		if ok {
+			return nil
+		}
+		if t := db.opts.Timeout; t > 0 && time.Since(start) >= t {
+			return ErrTimeout
+		}
+		time.Sleep(wait)
+	}
+}
+
+// create makes a new database file. It gets its name when it is durable, so that
+// a crash leaves no file or a good one. If there is a file by then, the error is
+// fs.ErrExist.
+func (db *DB) create(mode os.FileMode) error {
+	tmp := fmt.Sprintf("%s.new-%016x", db.path, randomID())
+	f, err := db.fs.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	m0, m1 := db.firstMetas()
+	err = errors.Join(writeFirst(f, m0, 0), writeFirst(f, m1, 1))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = db.fs.Publish(tmp, db.path)
+	}
+	if err != nil {
+		// What matters is why it failed; a file left behind is only litter.
+		_ = db.fs.Remove(tmp)
+		return err
+	}
+	return db.fs.SyncDir(filepath.Dir(db.path))
+}
+
+// initInPlace makes an empty file a database. The second meta is durable before
+// the first is written: until then the file has no magic at its beginning, and
+// recover starts over.
+func (db *DB) initInPlace() error {
+	if db.opts.ReadOnly {
+		return fmt.Errorf("%w: it is empty", ErrInvalid)
+	}
+	m0, m1 := db.firstMetas()
+	for _, m := range []struct {
+		m    *meta.Meta
+		slot int
+	}{{m1, 1}, {m0, 0}} {
+		if err := writeFirst(db.file, m.m, m.slot); err != nil {
+			return err
+		}
+		if err := db.file.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// firstMetas returns the metas of a new file. Both are complete, so that there is
+// always one to fall back to.
+func (db *DB) firstMetas() (m0, m1 *meta.Meta) {
+	m := meta.Meta{
+		PageSize:  uint32(db.opts.pageSize()),
+		FileID:    randomID(),
+		Synced:    true,
+		Clean:     true,
+		HighWater: page.FirstID,
+	}
+	first, second := m, m
+	first.TxID = 1
+	return &first, &second
+}
+
+func writeFirst(f vfs.File, m *meta.Meta, slot int) error {
+	b := make([]byte, m.PageSize)
+	meta.Encode(b[:meta.Size], m, slot)
+	_, err := f.WriteAt(b, int64(slot)*int64(m.PageSize))
+	return err
+}
+
+func randomID() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return le.Uint64(b[:])
+}

@@ -1,0 +1,187 @@
+package folio
+
+// This file is responsible for finding the newest durable commit when a file is
+// opened, after a crash or not.
+//
+// THE RECOVERY RULE: the newest meta that is whole holds, if every page in its
+// commit record is on disk with the checksum recorded; else the other meta holds,
+// which was durable before that commit began to write. (meta.Choose; a meta of two
+// flushes, or of a clean close, has no record and needs no check.)
+//
+// Recovery reads what the last flush wrote and nothing else, and it writes
+// nothing. After an unclean end it flushes first and lets go of the cache: the
+// process before us may have died between writing and flushing, or after a flush
+// that failed, and then the cache shows what the disk does not have.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/meta"
+)
+
+// txidSkip is how far ahead of the newest commit the first transaction after an
+// open begins. The attempts that a crash has cut off used numbers that nobody
+// knows, and left pages with them in the file; a birth must not come twice.
+const txidSkip = 1 << 20
+
+// findPageSize finds the page size in the first meta, or, if that is damaged,
+// tries where the second one can be.
+func (db *DB) findPageSize() (int, error) {
+	b := make([]byte, meta.Size)
+	first, err := db.readMeta(b, 0, 0)
+	if err == nil {
+		return int(first.PageSize), nil
+	}
+	if errors.Is(err, ErrVersionMismatch) {
+		return 0, err
+	}
+	for size := page.MinSize; size <= page.MaxSize; size *= 2 {
+		second, err := db.readMeta(b, size, 1)
+		if err == nil && int(second.PageSize) == size {
+			return size, nil
+		}
+		if errors.Is(err, ErrVersionMismatch) {
+			return 0, err
+		}
+	}
+	if size, sizeErr := db.file.Size(); sizeErr == nil && errors.Is(err, meta.ErrBlank) && size <= page.NumMetas*page.MaxSize && !db.opts.ReadOnly {
+		// A crash cut initInPlace off: nothing can be in this file.
+		if err := db.initInPlace(); err != nil {
+			return 0, err
+		}
+		return db.opts.pageSize(), nil
+	}
+	if errors.Is(err, ErrInvalid) {
+		return 0, ErrInvalid
+	}
+	return 0, fmt.Errorf("neither meta page can be read: %w", err)
+}
+
+// readMeta reads the meta at byte off, in slot.
+func (db *DB) readMeta(b []byte, off, slot int) (meta.Meta, error) {
+	n, err := db.file.ReadAt(b, int64(off))
+	if err != nil && err != io.EOF {
+		return meta.Meta{}, err
+	}
+	return meta.Decode(b[:n], slot)
+}
+
+// recover finds the newest durable commit and makes it the current snapshot.
+func (db *DB) recover() error {
+	slots := db.readSlots()
+	if newest := newestWhole(slots); newest == nil || !newest.Clean {
+		if err := db.distrustCache(newest); err != nil {
+			return err
+		}
+		slots = db.readSlots()
+	}
+	m, slot, why, err := meta.Choose(slots, db.complete)
+	if err != nil {
+		return err
+	}
+	if need := int64(m.HighWater) * int64(db.pageSize); db.pager.FileSize() < need {
+		return fmt.Errorf("%w: the file was cut off: it has %d bytes and needs %d",
+			ErrCorrupt, db.pager.FileSize(), need)
+	}
+	db.fallback = why
+	db.nextTxID = txidSkip + 1
+	for _, s := range slots {
+		if s.Err == nil {
+			db.nextTxID = max(db.nextTxID, s.Meta.TxID+txidSkip)
+		}
+	}
+	if db.nextTxID > meta.MaxTxID {
+		return fmt.Errorf("%w: the transaction number %d is impossible", ErrCorrupt, m.TxID)
+	}
+	db.current.Store(&snapshot{meta: m, slot: slot, view: db.pager.View()})
+	return nil
+}
+
+func (db *DB) readSlots() (slots [page.NumMetas]meta.Slot) {
+	for i := range slots {
+		clear(db.metas[i][:])
+		slots[i].Meta, slots[i].Err = db.readMeta(db.metas[i][:], i*db.pageSize, i)
+	}
+	return slots
+}
+
+// newestWhole returns the meta with the highest txid, complete or not, or nil.
+func newestWhole(slots [page.NumMetas]meta.Slot) *meta.Meta {
+	var newest *meta.Meta
+	for i := range slots {
+		if s := &slots[i]; s.Err == nil && (newest == nil || s.Meta.TxID > newest.TxID) {
+			newest = &s.Meta
+		}
+	}
+	return newest
+}
+
+// distrustCache makes sure that what is read next is on the disk: m's record and
+// the metas. Dirty pages are flushed, clean ones dropped.
+func (db *DB) distrustCache(m *meta.Meta) error {
+	if err := db.pager.Sync(); err != nil {
+		return err
+	}
+	if err := db.pager.DropCache(0, page.NumMetas); err != nil {
+		return err
+	}
+	if m == nil {
+		return nil
+	}
+	for _, u := range m.Record {
+		if err := db.pager.DropCache(u.ID, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// complete tells whether all pages in m's record are on disk as the commit wrote
+// them: an error that wraps ErrCorrupt if not.
+func (db *DB) complete(m meta.Meta) error {
+	budget := uint64(recordMax / db.pageSize * 2)
+	head := make([]byte, db.pageSize)
+	for _, u := range m.Record {
+		b := head
+		if err := db.readWhole(b, u.ID); err != nil {
+			return err
+		}
+		p := page.Page(b)
+		if p.Checksum() != u.Sum {
+			return page.Corrupt(u.ID, 0, "it is not the page that transaction %d wrote", m.TxID)
+		}
+		n := uint64(p.RunLen())
+		if n == 0 || n > budget || n > uint64(m.HighWater-u.ID) {
+			return page.Corrupt(u.ID, 0, "a run of %d pages cannot be in the commit record", n)
+		}
+		budget -= n
+		if n > 1 {
+			b = make([]byte, int(n)*db.pageSize)
+			if err := db.readWhole(b, u.ID); err != nil {
+				return err
+			}
+			p = b
+		}
+		if p.Kind() == page.KindOverflow {
+			if err := btree.VerifyRun(b, u.ID, m.FileID, db.pageSize); err != nil {
+				return err
+			}
+		} else if p.ComputeChecksum(u.ID, m.FileID) != u.Sum {
+			return page.Corrupt(u.ID, p.Kind(), "wrong checksum")
+		}
+	}
+	return nil
+}
+
+// readWhole reads pages that must be in the file.
+func (db *DB) readWhole(b []byte, id page.ID) error {
+	err := db.pager.ReadAt(b, id)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return page.Corrupt(id, 0, "the file ends before it")
+	}
+	return err
+}

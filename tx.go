@@ -1,0 +1,254 @@
+package folio
+
+// This file is responsible for what a transaction is: a snapshot, the buckets
+// opened on it, and, if it is writable, the changes until they are committed
+// (commit.go) or dropped.
+
+import (
+	"slices"
+
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/meta"
+	"github.com/foliodb/folio/pager"
+)
+
+// snapshot is a committed state: immutable, and readable as long as a reader is
+// registered for its txid.
+type snapshot struct {
+	meta meta.Meta
+	slot int // the meta page it is in
+	view *pager.View
+}
+
+// Tx is a transaction: a consistent view of the whole database, which no other
+// transaction changes. A writable one can change it as well, and sees its own
+// changes; there is one of these at a time.
+//
+// A transaction is used by one goroutine at a time. Those begun by hand must be
+// ended with Commit or Rollback: a reader left open keeps the pages of its
+// snapshot from being reused.
+type Tx struct {
+	db       *DB // nil: closed
+	writable bool
+	managed  bool // inside View or Update
+	err      error
+	snap     *snapshot
+	slot     *readerSlot
+	root     Bucket
+	read     reader
+	store    *store // of a write transaction
+	trees    *btree.Writer
+	handles  [2]Bucket // the first buckets opened cost no allocation
+	handed   int
+	onCommit []func()
+}
+
+// begin fills in what all transactions have.
+func (tx *Tx) begin(db *DB, snap *snapshot) {
+	tx.db, tx.snap = db, snap
+	m := &snap.meta
+	tx.read = reader{
+		view:      snap.view,
+		highWater: m.HighWater,
+		fileID:    m.FileID,
+		pageSize:  db.pageSize,
+		verify:    db.opts.Verify,
+	}
+	tx.root.tx = tx
+	tx.root.sequence = m.Root.Sequence
+}
+
+func rootHeader(m *meta.Meta) btree.Header {
+	return btree.Header{Root: m.Root.ID, Birth: m.Root.Birth, Count: m.Root.Count}
+}
+
+// reader returns what the transaction reads through.
+func (tx *Tx) reader() *reader {
+	if tx.store != nil {
+		return &tx.store.reader
+	}
+	return &tx.read
+}
+
+// newBucket returns memory for a Bucket.
+func (tx *Tx) newBucket() *Bucket {
+	if tx.handed < len(tx.handles) && !tx.writable {
+		tx.handed++
+		return &tx.handles[tx.handed-1]
+	}
+	return new(Bucket)
+}
+
+// keysMax is more keys than can be in the file or in the transaction's memory.
+func (tx *Tx) keysMax() uint64 {
+	pages := uint64(tx.snap.meta.HighWater)
+	if tx.store != nil {
+		pages += tx.store.pages
+	}
+	return pages * uint64(tx.db.pageSize)
+}
+
+// expose takes note that the application gets slices of pages.
+func (tx *Tx) expose() {
+	if tx.store != nil {
+		tx.store.exposed = true
+	}
+}
+
+// ID returns the transaction's number: for a read-only one that of the commit it
+// sees, for a writable one the number that its commit will have.
+func (tx *Tx) ID() int {
+	if tx.db == nil {
+		return -1
+	}
+	if tx.writable {
+		return int(tx.db.nextTxID)
+	}
+	return int(tx.snap.meta.TxID)
+}
+
+// DB returns the transaction's database, or nil when it has ended.
+func (tx *Tx) DB() *DB { return tx.db }
+
+// Size returns the size in bytes of the database as the transaction sees it:
+// pages up to the high-water mark, free ones among them. The file may be longer.
+func (tx *Tx) Size() int64 {
+	if tx.db == nil {
+		return 0
+	}
+	return int64(tx.snap.meta.HighWater) * int64(tx.db.pageSize)
+}
+
+// Writable tells whether the transaction can change the database.
+func (tx *Tx) Writable() bool { return tx.writable }
+
+// Err returns the error that ended the transaction early: damage, a fault on the
+// map, or a change that failed halfway. Lookups return nothing once there is one.
+func (tx *Tx) Err() error { return tx.err }
+
+// Cursor returns a cursor over the top-level buckets; their values are nil.
+func (tx *Tx) Cursor() *Cursor { return tx.root.Cursor() }
+
+// Bucket returns the top-level bucket name, or nil if there is none.
+func (tx *Tx) Bucket(name []byte) *Bucket { return tx.root.Bucket(name) }
+
+// CreateBucket creates a top-level bucket; see Bucket.CreateBucket.
+func (tx *Tx) CreateBucket(name []byte) (*Bucket, error) { return tx.root.CreateBucket(name) }
+
+// CreateBucketIfNotExists returns a top-level bucket, which it creates if there
+// is none; see Bucket.CreateBucketIfNotExists.
+func (tx *Tx) CreateBucketIfNotExists(name []byte) (*Bucket, error) {
+	return tx.root.CreateBucketIfNotExists(name)
+}
+
+// DeleteBucket removes a top-level bucket; see Bucket.DeleteBucket.
+func (tx *Tx) DeleteBucket(name []byte) error { return tx.root.DeleteBucket(name) }
+
+// MoveBucket moves the bucket child from src to dst, nil standing for the top
+// level; see Bucket.MoveBucket.
+func (tx *Tx) MoveBucket(child []byte, src, dst *Bucket) error {
+	if src == nil {
+		src = &tx.root
+	}
+	if dst == nil {
+		dst = &tx.root
+	}
+	return src.MoveBucket(child, dst)
+}
+
+// ForEach calls fn for each top-level bucket in order, until fn returns an error,
+// which it returns.
+func (tx *Tx) ForEach(fn func(name []byte, b *Bucket) error) error {
+	if err := tx.root.usable(); err != nil {
+		return err
+	}
+	for name, b := range tx.root.Buckets() {
+		if err := fn(name, b); err != nil {
+			return err
+		}
+	}
+	return tx.err
+}
+
+// OnCommit adds a function to be called after the transaction has been committed,
+// in order of addition.
+func (tx *Tx) OnCommit(fn func()) { tx.onCommit = append(tx.onCommit, fn) }
+
+// Commit writes the changes, makes them durable and ends the transaction. When it
+// returns nil, a crash no longer loses them, and every transaction begun later
+// sees them. On any error the transaction is rolled back and the database is as
+// it was before; if a sync failed, it takes no more writes (ErrLatched). It panics
+// inside View and Update. Errors are ErrTxClosed, ErrTxNotWritable, ErrNoSpace,
+// ErrMaxSizeReached, ErrLatched and Err.
+func (tx *Tx) Commit() error {
+	if tx.managed {
+		panic("folio: Commit inside View or Update: return nil instead")
+	}
+	switch {
+	case tx.db == nil:
+		return ErrTxClosed
+	case !tx.writable:
+		return ErrTxNotWritable
+	case tx.err != nil:
+		err := tx.err
+		tx.close()
+		return err
+	}
+	err := tx.commit()
+	handlers := tx.onCommit
+	tx.close()
+	if err != nil {
+		return err
+	}
+	for _, fn := range handlers {
+		fn()
+	}
+	return nil
+}
+
+// Rollback drops the changes and ends the transaction. It returns ErrTxClosed if
+// it has ended before, and Err if there is one. It panics inside View and Update.
+func (tx *Tx) Rollback() error {
+	if tx.managed {
+		panic("folio: Rollback inside View or Update: return an error instead")
+	}
+	if tx.db == nil {
+		return ErrTxClosed
+	}
+	tx.close()
+	return tx.err
+}
+
+// close ends the transaction and gives back what it holds.
+func (tx *Tx) close() {
+	db := tx.db
+	if db == nil {
+		return
+	}
+	tx.db = nil
+	if tx.slot != nil {
+		tx.slot.leave()
+	}
+	if tx.writable {
+		tx.store.release()
+		db.buffers.trim()
+		db.writer.Unlock()
+	}
+}
+
+// flush brings every opened bucket's header into its parent's leaf, so that the
+// tree of the root bucket says everything.
+func (tx *Tx) flush() error { return tx.root.flushChildren() }
+
+// pagesFreed returns the pages of the snapshot that the transaction has given
+// up, in order.
+func (tx *Tx) pagesFreed() []freedRun {
+	freed := slices.Clone(tx.store.freed)
+	slices.SortFunc(freed, func(a, b freedRun) int {
+		if a.id < b.id {
+			return -1
+		}
+		return 1
+	})
+	return freed
+}
