@@ -217,7 +217,7 @@ func (c *checker) account() {
 		}
 	}
 	for _, p := range s.chain {
-		take(freelist.Extent{Start: p.id, Len: uint64(p.pages)}, "freelist pages")
+		take(freelist.Extent{Start: p.ID, Len: uint64(p.Pages)}, "freelist pages")
 	}
 	for e := range s.list.All() {
 		take(e, "free")

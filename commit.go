@@ -44,7 +44,7 @@ type commit struct {
 
 	leaves, runs, branches []int // dirty pages, by index, in key order
 	units                  []unit
-	chain                  []chainPage // as it will be
+	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
 	oldHighWater           page.ID
 }
@@ -154,101 +154,6 @@ func (c *commit) checkCollected() {
 	invariants.Check(pages == c.s.pages, "%d dirty pages in the tree, but %d exist", pages, c.s.pages)
 }
 
-// place gives every dirty page its place: leaves in key order, so that a scan
-// reads the file forward, then runs, then branches, which will be replaced sooner
-// than leaves. All in one piece if possible, for a flush costs by the piece.
-func (c *commit) place() {
-	order := slices.Concat(c.leaves, c.runs, c.branches)
-	if id, ok := c.takeWhole(c.s.pages); ok {
-		for _, i := range order {
-			id = c.put(i, id)
-		}
-		return
-	}
-	nodes := uint64(len(c.leaves) + len(c.branches))
-	for _, i := range c.runs {
-		n := uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
-		id, ok := c.takeWhole(n)
-		if !ok {
-			id = c.grow(n)
-		}
-		c.put(i, id)
-	}
-	var piece freelist.Extent
-	for _, i := range slices.Concat(c.leaves, c.branches) {
-		if piece.Len == 0 {
-			piece = c.takePiece(nodes)
-		}
-		c.put(i, piece.Start)
-		piece.Start++
-		piece.Len--
-		nodes--
-	}
-}
-
-// put gives dirty page i the place id, and returns the place behind it.
-func (c *commit) put(i int, id page.ID) page.ID {
-	d := &c.s.dirty[i]
-	n := uint64(len(d.buf) / c.db.pageSize)
-	d.id = id
-	c.units = append(c.units, unit{id: id, pages: n, dirty: i})
-	return id + page.ID(n)
-}
-
-// takeWhole takes n pages in one piece, from the free space or, when that is
-// small against the file, from its end; false if pieces are to be preferred.
-func (c *commit) takeWhole(n uint64) (page.ID, bool) {
-	if n == 0 {
-		return 0, true
-	}
-	if id, ok := c.list.Allocate(n); ok {
-		c.taken = append(c.taken, freelist.Extent{Start: id, Len: n})
-		return id, true
-	}
-	free := c.list.Free()
-	limit := c.db.opts.MaxSize
-	full := limit > 0 && (int64(c.meta.HighWater)+int64(n))*int64(c.db.pageSize) > limit
-	if free >= n && (full || free >= uint64(c.meta.HighWater)/growBelow || c.inTwo(n)) {
-		return 0, false
-	}
-	return c.grow(n), true
-}
-
-// growBelow is the part of the file that may be free, in pieces too small for a
-// commit, before commits are cut to pieces: 1/growBelow.
-const growBelow = 4
-
-// inTwo tells whether the two longest free extents hold n pages together.
-func (c *commit) inTwo(n uint64) bool {
-	a, ok := c.list.AllocateLongest(n)
-	if !ok {
-		return false
-	}
-	b, ok := c.list.AllocateLongest(n - a.Len)
-	c.list.Return(a)
-	if ok {
-		c.list.Return(b)
-	}
-	return a.Len+b.Len >= n
-}
-
-// takePiece takes a piece of at most n pages, the longest there is.
-func (c *commit) takePiece(n uint64) freelist.Extent {
-	e, ok := c.list.AllocateLongest(n)
-	if !ok {
-		return freelist.Extent{Start: c.grow(n), Len: n}
-	}
-	c.taken = append(c.taken, e)
-	return e
-}
-
-// grow takes n pages behind the high-water mark.
-func (c *commit) grow(n uint64) page.ID {
-	id := c.meta.HighWater
-	c.meta.HighWater += page.ID(n)
-	return id
-}
-
 // final returns what a reference will be in the file.
 func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
 	if r.ID&dirtyBit == 0 {
@@ -281,7 +186,7 @@ func (c *commit) noteSpace(freed []freedRun) {
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
 		return
 	}
-	c.chainPage(&delta, head.Tail)
+	c.linkPage(&delta, head.Tail)
 	if oneFlush {
 		u := c.units[len(c.units)-1]
 		m.Record = append(m.Record, meta.Unit{ID: u.id})
@@ -295,45 +200,42 @@ func (c *commit) noteSpace(freed []freedRun) {
 // the room for the commit record too small for a few hundred pages.
 const tailMax = meta.Size / 4
 
-// chainPage writes the free space to a new page of the chain: deltas, or all of
-// it if the chain has outgrown its checkpoint.
-func (c *commit) chainPage(delta *freelist.Delta, tail []byte) {
+// linkPage writes the free space to a new page of the chain: deltas, or all of it
+// if the chain has outgrown its checkpoint.
+func (c *commit) linkPage(delta *freelist.Delta, tail []byte) {
 	m := &c.meta
 	deltas, checkpoint := c.db.space.chainPages()
-	whole := deltas >= max(chainMin, checkpoint)
-	next := chainPage{id: m.Freelist.Head, birth: m.Freelist.HeadBirth, pages: m.Freelist.HeadPages}
+	fp := freelist.Page{Checkpoint: deltas >= max(chainMin, checkpoint), Next: headLink(m)}
 	bound := len(tail) + delta.Size() + 2*extentBound
-	if whole {
-		for _, p := range c.chain {
+	if fp.Checkpoint {
+		for _, l := range c.chain {
 			// Nobody can have freed these before.
-			err := c.list.FreePages(freelist.Extent{Start: p.id, Len: uint64(p.pages)}, p.birth, c.txid)
+			err := c.list.FreePages(freelist.Extent{Start: l.ID, Len: uint64(l.Pages)}, l.Birth, c.txid)
 			invariants.Check(err == nil, "a freelist page was free: %v", err)
 		}
-		c.chain, next = nil, chainPage{}
+		c.chain, fp.Next = nil, freelist.Link{}
 		bound = c.list.CheckpointBound() + 2*extentBound
 	}
-	n := (freelistPayload + bound + c.db.pageSize - 1) / c.db.pageSize
+	n := uint64((freelist.PageOverhead + bound + c.db.pageSize - 1) / c.db.pageSize)
 	before := len(c.taken)
-	id, ok := c.takeWhole(uint64(n))
+	id, ok := c.takeWhole(n)
 	if !ok {
-		id = c.grow(uint64(n))
+		id = c.grow(n)
 	}
 	delta.Taken = append(delta.Taken, c.taken[before:]...)
-
-	var payload []byte
-	if whole {
-		payload = c.list.AppendCheckpoint(nil)
+	if fp.Checkpoint {
+		fp.Payload = c.list.AppendCheckpoint(nil)
 	} else {
-		payload = delta.Append(slices.Clone(tail))
+		fp.Payload = delta.Append(slices.Clone(tail))
 	}
-	raw := make([]byte, n*c.db.pageSize)
-	page := chainPage{id: id, birth: c.txid, pages: uint32(n), checkpoint: whole}
-	if len(payload) > len(raw)-freelistPayload {
+	raw := make([]byte, int(n)*c.db.pageSize)
+	if len(fp.Payload) > len(raw)-freelist.PageOverhead {
 		panic("folio: broken invariant: the free space outgrew its bound")
 	}
-	encodeChainPage(raw, page, next, payload)
-	c.chain = append(slices.Clip(c.chain), page)
-	c.units = append(c.units, unit{id: id, pages: uint64(n), dirty: -1, raw: raw})
+	link := freelist.Link{ID: id, Birth: c.txid, Pages: uint32(n)}
+	fp.Encode(raw, link)
+	c.chain = append(slices.Clip(c.chain), chainLink{link, fp.Checkpoint})
+	c.units = append(c.units, unit{id: id, pages: n, dirty: -1, raw: raw})
 	m.Freelist = meta.Freelist{
 		Head: id, HeadBirth: c.txid, HeadPages: uint32(n),
 		FreePages: c.list.Free() + c.list.Pending(),
@@ -462,7 +364,7 @@ func (c *commit) publish() {
 		if u.dirty < 0 || c.s.dirty[u.dirty].run {
 			view.ClearVerified(u.id, u.pages)
 		}
-		if u.dirty >= 0 {
+		if u.dirty >= 0 && db.opts.Verify != VerifyAlways {
 			view.SetVerified(u.id)
 		}
 	}

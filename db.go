@@ -49,8 +49,8 @@ type DB struct {
 	nextTxID page.TxID  // of the next commit; never used twice
 	space    *space     // nil until the first write transaction
 	buffers  bufferPool
-	output   []byte // pages on their way to the file
-	commits  uint64 // since Open
+	output   []byte                         // pages on their way to the file
+	commits  uint64                         // since Open
 	metas    [page.NumMetas][meta.Size]byte // as they are in the file
 
 	batchMu sync.Mutex

@@ -5,6 +5,7 @@ package folio
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -242,5 +243,5 @@ func writeFirst(f vfs.File, m *meta.Meta, slot int) error {
 func randomID() uint64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
-	return le.Uint64(b[:])
+	return binary.LittleEndian.Uint64(b[:])
 }

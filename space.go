@@ -4,22 +4,14 @@ package folio
 //
 // Every commit notes which pages it took and which it freed, a delta of some tens
 // of bytes, in its meta page. When no more deltas fit there, a commit moves them
-// all into a freelist page, which points to the one before it. When this chain
-// has outgrown it, a commit writes all free space into a new one, a checkpoint,
-// and the chain starts again with that. So a commit writes what it changed,
-// whatever the number of free pages, and an open reads the chain, never the tree.
-//
-// A freelist page, or run of pages:
-//
-//	 0       32        40           48           52            56         64
-//	 | header | next id | next birth | next pages | payload len | reserved | payload, zeroes |
-//
-// The header's level is 1 for a checkpoint and 0 for deltas; its checksum covers
-// the whole run.
+// all into a freelist page, which links to the one before it. When this chain has
+// outgrown it, a commit writes all free space into a new one, a checkpoint, and
+// the chain starts again with that. So a commit writes what it changed, whatever
+// the number of free pages, and an open reads the chain, never the tree.
 
 import (
-	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
@@ -27,30 +19,15 @@ import (
 	"github.com/foliodb/folio/pager"
 )
 
-var le = binary.LittleEndian
-
-// Offsets in a freelist page behind the page header.
-const (
-	offNextID       = page.HeaderSize
-	offNextBirth    = offNextID + 8
-	offNextPages    = offNextBirth + 8
-	offPayloadLen   = offNextPages + 4
-	freelistPayload = page.HeaderSize + 32
-)
-
 // space is the free space, and where the file says so. It belongs to the writer.
 type space struct {
 	list  *freelist.List
-	chain []chainPage // oldest first
+	chain []chainLink // oldest first
 }
 
-// chainPage is a page, or a run, of the chain.
-type chainPage struct {
-	id         page.ID
-	birth      page.TxID
-	pages      uint32
+type chainLink struct {
+	freelist.Link
 	checkpoint bool
-	payload    []byte // while loading
 }
 
 // chainPages returns the pages of the chain behind its checkpoint, and those of
@@ -58,9 +35,9 @@ type chainPage struct {
 func (s *space) chainPages() (deltas, checkpoint uint64) {
 	for _, c := range s.chain {
 		if c.checkpoint {
-			checkpoint += uint64(c.pages)
+			checkpoint += uint64(c.Pages)
 		} else {
-			deltas += uint64(c.pages)
+			deltas += uint64(c.Pages)
 		}
 	}
 	return deltas, checkpoint
@@ -79,86 +56,44 @@ func (db *DB) loadSpace(snap *snapshot) error {
 	return nil
 }
 
-// readSpace reads the chain that m points to.
+// readSpace reads the chain that m links to.
 func readSpace(p *pager.Pager, m *meta.Meta) (*space, error) {
 	s := &space{}
-	next := chainPage{id: m.Freelist.Head, birth: m.Freelist.HeadBirth, pages: m.Freelist.HeadPages}
-	for next.id != 0 {
-		c, after, err := readChainPage(p, m, next)
+	var checkpoint []byte
+	deltas := [][]byte{m.Freelist.Tail}
+	for next := headLink(m); next.ID != 0; {
+		fp, err := readLink(p, m, next)
 		if err != nil {
 			return nil, err
 		}
-		// Births descend along the chain, so it ends.
-		if after.id != 0 && after.birth >= c.birth || c.checkpoint && after.id != 0 {
-			return nil, page.Corrupt(c.id, page.KindFreelist, "the chain of freelist pages does not end")
-		}
-		s.chain = append(s.chain, c)
-		next = after
-	}
-	var checkpoint []byte
-	var deltas [][]byte
-	for i, j := 0, len(s.chain)-1; i < j; i, j = i+1, j-1 {
-		s.chain[i], s.chain[j] = s.chain[j], s.chain[i]
-	}
-	for i := range s.chain {
-		c := &s.chain[i]
-		if c.checkpoint {
-			checkpoint = c.payload
+		if fp.Checkpoint {
+			checkpoint = fp.Payload
 		} else {
-			deltas = append(deltas, c.payload)
+			deltas = append(deltas, fp.Payload)
 		}
-		c.payload = nil
+		s.chain = append(s.chain, chainLink{next, fp.Checkpoint})
+		next = fp.Next
 	}
-	deltas = append(deltas, m.Freelist.Tail)
+	// Newest first so far.
+	slices.Reverse(s.chain)
+	slices.Reverse(deltas)
 	var err error
 	s.list, err = freelist.Load(checkpoint, deltas, m.HighWater)
 	return s, err
 }
 
-// readChainPage reads and verifies one page, or run, of the chain, and returns
-// where the next one is.
-func readChainPage(p *pager.Pager, m *meta.Meta, c chainPage) (chainPage, chainPage, error) {
-	var next chainPage
-	if c.id < page.FirstID || c.id >= m.HighWater || c.pages == 0 || uint64(c.pages) > uint64(m.HighWater-c.id) {
-		return c, next, page.Corrupt(c.id, page.KindFreelist, "%d pages from there on are not in the file", c.pages)
-	}
-	b := make([]byte, int(c.pages)*int(m.PageSize))
-	if err := p.ReadAt(b, c.id); err != nil {
-		return c, next, err
-	}
-	h := page.Page(b)
-	payload := int(le.Uint32(b[offPayloadLen:]))
-	switch {
-	case h.Kind() != page.KindFreelist || h.RunLen() != c.pages:
-		return c, next, page.Corrupt(c.id, page.KindFreelist, "a %v page of %d pages", h.Kind(), h.RunLen())
-	case h.ComputeChecksum(c.id, m.FileID) != h.Checksum():
-		return c, next, page.Corrupt(c.id, page.KindFreelist, "wrong checksum")
-	case h.TxID() != c.birth:
-		return c, next, page.Corrupt(c.id, page.KindFreelist, "written by transaction %d, expected %d", h.TxID(), c.birth)
-	case payload > len(b)-freelistPayload:
-		return c, next, page.Corrupt(c.id, page.KindFreelist, "a payload of %d bytes", payload)
-	}
-	c.checkpoint = h.Level() == 1
-	c.payload = b[freelistPayload : freelistPayload+payload]
-	next.id = page.ID(le.Uint64(b[offNextID:]))
-	next.birth = page.TxID(le.Uint64(b[offNextBirth:]))
-	next.pages = le.Uint32(b[offNextPages:])
-	return c, next, nil
+func headLink(m *meta.Meta) freelist.Link {
+	return freelist.Link{ID: m.Freelist.Head, Birth: m.Freelist.HeadBirth, Pages: m.Freelist.HeadPages}
 }
 
-// encodeChainPage fills b, zeroed whole pages, with a page of the chain. next is
-// the one it points to.
-func encodeChainPage(b []byte, c chainPage, next chainPage, payload []byte) {
-	level := 0
-	if c.checkpoint {
-		level = 1
+// readLink reads one page, or run, of the chain.
+func readLink(p *pager.Pager, m *meta.Meta, l freelist.Link) (freelist.Page, error) {
+	if l.ID < page.FirstID || l.ID >= m.HighWater || l.Pages == 0 || uint64(l.Pages) > uint64(m.HighWater-l.ID) {
+		return freelist.Page{}, page.Corrupt(l.ID, page.KindFreelist, "%d pages from there on are not in the file", l.Pages)
 	}
-	h := page.Page(b)
-	h.Init(page.KindFreelist, level, c.pages)
-	h.SetTxID(c.birth)
-	le.PutUint64(b[offNextID:], uint64(next.id))
-	le.PutUint64(b[offNextBirth:], uint64(next.birth))
-	le.PutUint32(b[offNextPages:], next.pages)
-	le.PutUint32(b[offPayloadLen:], uint32(len(payload)))
-	copy(b[freelistPayload:], payload)
+	b := make([]byte, int(l.Pages)*int(m.PageSize))
+	if err := p.ReadAt(b, l.ID); err != nil {
+		return freelist.Page{}, err
+	}
+	return freelist.DecodePage(b, l, m.FileID)
 }

@@ -21,12 +21,12 @@ type Stats struct {
 	TxN     int // read transactions begun
 	OpenTxN int // read transactions open
 
-	FileSize   int64         // bytes of the file
-	Size       int64         // bytes up to the high-water mark
-	Oldest     int           // txid of the oldest snapshot being read, 0: none
-	Flushes    uint64        // syncs of the file
-	Writes     uint64        // system calls that wrote
-	PageWrites uint64        // pages written, meta pages among them
+	FileSize   int64  // bytes of the file
+	Size       int64  // bytes up to the high-water mark
+	Oldest     int    // txid of the oldest snapshot being read, 0: none
+	Flushes    uint64 // syncs of the file
+	Writes     uint64 // system calls that wrote
+	PageWrites uint64 // pages written, meta pages among them
 	ByteWrites uint64 // bytes written
 }
 

@@ -154,6 +154,9 @@ func (w *Writer) merge(t *Tree, d int) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		if parent.n.childID(sibling) == f.id {
+			return false, page.Corrupt(f.id, n.header().Kind(), "referred to twice")
+		}
 		ln, rn := f.n, n
 		if sibling == left {
 			ln, rn = n, f.n

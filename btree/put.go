@@ -137,6 +137,8 @@ func (w *Writer) descend(t *Tree, key []byte) error {
 		w.owner = t
 		return nil
 	}
+	// Even if nothing else changes, the pages of a cursor's slots may go.
+	t.mods++
 	id, n, err := w.touchRoot(t)
 	if err != nil {
 		return err

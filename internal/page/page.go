@@ -65,8 +65,8 @@ func (k Kind) String() string {
 
 // Header layout. Offsets are bytes from the start of the page.
 //
-//	 0        8        16    17     18      20         22        24       28      32
-//	 | checksum | txid  | kind | level | count | prefixLen | cellBytes | runLen | hint |
+//	0        8        16    17     18      20         22        24       28      32
+//	| checksum | txid  | kind | level | count | prefixLen | cellBytes | runLen | hint |
 const (
 	OffChecksum  = 0  // xxh64 of the rest of the page, seeded (see Seed)
 	OffTxID      = 8  // birth
