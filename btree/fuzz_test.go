@@ -193,7 +193,7 @@ func FuzzOps(f *testing.F) {
 		if len(data) < 3 || len(data) > 1<<13 {
 			return
 		}
-		c := config{pageSize: 4096, keys: int(data[0]), values: int(data[1]), numKeys: 1 << 10, pack: int(data[2]) * 4}
+		c := config{pageSize: 4096, keys: int(data[0]), values: int(data[1]), numKeys: 1 << 10, pack: 64 + int(data[2])*4}
 		var ops []op
 		for data = data[3:]; len(data) >= opSize; data = data[opSize:] {
 			ops = append(ops, op{

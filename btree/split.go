@@ -73,14 +73,20 @@ func (n node) inheritPrefix(old node, c newCell, need int) {
 // splitPoint decides how a leaf is split for a new cell of need bytes, entry
 // included, at slot i: slots from m on go right, and left tells which half gets
 // the new cell. Ascending and descending insertions leave the side that is done
-// full; others leave both half full.
+// full: at the leaf's end the new cell begins a leaf, and what is in the way of a
+// run in the middle goes to one of its own. Others leave both halves half full.
 func splitPoint(n node, i, need int, h hint) (m int, left bool) {
 	c := n.count()
 	room := len(n) - page.HeaderSize
-	if h.asc >= seqStreak && sizeOf(n, i, c)+need <= room {
+	before, behind := sizeOf(n, 0, i), sizeOf(n, i, c)
+	switch {
+	case h.asc >= seqStreak && behind > tailMoves(room) && before+need <= room:
+		return i, true
+	case h.asc >= seqStreak && behind+need <= room:
 		return i, false
-	}
-	if h.desc >= seqStreak && i < c && sizeOf(n, 0, i)+need <= room {
+	case h.desc >= seqStreak && i > 0 && before > tailMoves(room) && behind+need <= room:
+		return i, false
+	case h.desc >= seqStreak && i < c && before+need <= room:
 		return i, true
 	}
 	half := (n.usedLeaf() + need) / 2
@@ -102,6 +108,10 @@ func splitPoint(n node, i, need int, h hint) (m int, left bool) {
 	}
 	return c, left
 }
+
+// tailMoves is the size up to which what is in the way of a run moves along with
+// it: every leaf of the run lacks as much, but none is left with as little.
+func tailMoves(room int) int { return room / 16 }
 
 func sizeOf(n node, from, to int) int {
 	size := 0

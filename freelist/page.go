@@ -82,3 +82,15 @@ func DecodePage(b []byte, l Link, fileID uint64) (Page, error) {
 	p.Payload = b[PageOverhead : PageOverhead+int(payload)]
 	return p, nil
 }
+
+// Layout returns the table of a freelist page.
+func Layout() page.Table {
+	return page.Table{Name: "Freelist page", Fields: []page.Field{
+		{Offset: offNextID, Size: 8, Name: "next id", Meaning: "the next older freelist page; 0: this is the oldest"},
+		{Offset: offNextBirth, Size: 8, Name: "next birth", Meaning: "its txid"},
+		{Offset: offNextPages, Size: 4, Name: "next pages", Meaning: "its length in pages"},
+		{Offset: offPayloadLen, Size: 4, Name: "payload length", Meaning: "bytes of the payload"},
+		{Offset: offReserved, Size: PageOverhead - offReserved, Name: "reserved", Meaning: "zero"},
+		{Offset: PageOverhead, Name: "payload", Meaning: "a checkpoint, or deltas one behind the other"},
+	}}
+}

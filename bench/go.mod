@@ -1,0 +1,16 @@
+module github.com/foliodb/folio/bench
+
+go 1.26.0
+
+require (
+	github.com/foliodb/folio v0.0.0
+	go.etcd.io/bbolt v1.5.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/google/btree v1.1.3 // indirect
+)
+
+replace github.com/foliodb/folio => ../
