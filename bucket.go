@@ -105,7 +105,7 @@ func (b *Bucket) Put(key, value []byte) error {
 	if int64(len(value)) > MaxValueSize {
 		return ErrValueTooLarge
 	}
-	return b.tx.check(b.tree.Put(key, value))
+	return b.tx.change(func() error { return b.tree.Put(key, value) })
 }
 
 // Reserve sets the value of key to n bytes and returns them, to be filled in
@@ -121,9 +121,13 @@ func (b *Bucket) Reserve(key []byte, n int) ([]byte, error) {
 	if n < 0 || int64(n) > MaxValueSize {
 		return nil, ErrValueTooLarge
 	}
-	v, err := b.tree.Reserve(key, n)
+	var v []byte
+	err := b.tx.change(func() (err error) {
+		v, err = b.tree.Reserve(key, n)
+		return err
+	})
 	if err != nil {
-		return nil, b.tx.check(err)
+		return nil, err
 	}
 	b.tx.expose()
 	return v, nil
@@ -145,19 +149,24 @@ func (b *Bucket) Delete(key []byte) error {
 	if err := b.changeable(); err != nil {
 		return err
 	}
-	_, err := b.tree.Delete(key, 0)
-	return b.tx.check(err)
+	return b.tx.change(func() error {
+		_, err := b.tree.Delete(key, 0)
+		return err
+	})
 }
 
 // DeleteRange removes the keys in [lo, hi) and returns how many there were; nil
 // is unbounded. Pages that go as a whole are not read. If there is a nested
 // bucket in the range, nothing is removed and the error is ErrIncompatibleValue.
-func (b *Bucket) DeleteRange(lo, hi []byte) (uint64, error) {
+func (b *Bucket) DeleteRange(lo, hi []byte) (n uint64, err error) {
 	if err := b.changeable(); err != nil {
 		return 0, err
 	}
-	n, err := b.tree.DeleteRange(lo, hi)
-	return n, b.tx.check(err)
+	err = b.tx.change(func() error {
+		n, err = b.tree.DeleteRange(lo, hi)
+		return err
+	})
+	return n, err
 }
 
 // Len returns the number of keys in the bucket, nested buckets among them, each
@@ -260,7 +269,8 @@ func (b *Bucket) open(name, payload []byte) (*Bucket, error) {
 		c.tree.Init(&b.tx.read, h, own)
 		return c, nil
 	}
-	c.tree.InitWritable(b.tx.trees, h, own)
+	// The leaf of the parent may move while the bucket is open.
+	c.tree.InitWritable(b.tx.trees, h, slices.Clone(own))
 	b.adopt(c, name)
 	return c, nil
 }
@@ -306,13 +316,21 @@ func (b *Bucket) create(name []byte) (c *Bucket, existed bool, err error) {
 	if c := b.children[string(name)]; c != nil {
 		return c, true, nil
 	}
+	err = b.tx.change(func() (err error) {
+		c, existed, err = b.openOrCreate(name)
+		return err
+	})
+	return c, existed, err
+}
+
+func (b *Bucket) openOrCreate(name []byte) (c *Bucket, existed bool, err error) {
 	payload, flags, err := b.tree.Get(name)
 	switch {
 	case err != nil:
-		return nil, false, b.tx.check(err)
+		return nil, false, err
 	case flags&btree.FlagBucket != 0:
 		c, err := b.open(name, payload)
-		return c, true, b.tx.check(err)
+		return c, true, err
 	case payload != nil:
 		return nil, false, ErrIncompatibleValue
 	case b.depth >= MaxBucketDepth:
@@ -320,7 +338,7 @@ func (b *Bucket) create(name []byte) (c *Bucket, existed bool, err error) {
 	}
 	empty := make([]byte, btree.HeaderSize)
 	if err := b.tree.PutBucket(name, empty); err != nil {
-		return nil, false, b.tx.check(err)
+		return nil, false, err
 	}
 	c, err = b.open(name, empty)
 	return c, false, err
@@ -333,22 +351,26 @@ func (b *Bucket) DeleteBucket(name []byte) error {
 	if err := b.changeable(); err != nil {
 		return err
 	}
+	return b.tx.change(func() error { return b.deleteBucket(name) })
+}
+
+func (b *Bucket) deleteBucket(name []byte) error {
 	c, err := b.child(name)
 	if err != nil {
 		return err
 	}
 	// What is below must be in the leaves, not only in the Buckets opened on it.
 	if err := c.flushChildren(); err != nil {
-		return b.tx.check(err)
+		return err
 	}
 	budget := uint64(b.tx.snap.meta.HighWater) + b.tx.store.pages
 	if err := b.tx.freeBucket(c, &budget); err != nil {
-		return b.tx.check(err)
+		return err
 	}
 	c.forget()
 	delete(b.children, string(name))
 	_, err = b.tree.Delete(name, btree.FlagBucket)
-	return b.tx.check(err)
+	return err
 }
 
 // child opens the nested bucket name for a change of it as a whole.
@@ -359,14 +381,13 @@ func (b *Bucket) child(name []byte) (*Bucket, error) {
 	payload, flags, err := b.tree.Get(name)
 	switch {
 	case err != nil:
-		return nil, b.tx.check(err)
+		return nil, err
 	case payload == nil:
 		return nil, ErrBucketNotFound
 	case flags&btree.FlagBucket == 0:
 		return nil, ErrIncompatibleValue
 	}
-	c, err := b.open(name, payload)
-	return c, b.tx.check(err)
+	return b.open(name, payload)
 }
 
 // freeBucket frees all pages of c and of the buckets in it, whose payloads are
@@ -408,6 +429,10 @@ func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
 	if b == dst {
 		return ErrSameBuckets
 	}
+	return b.tx.change(func() error { return b.moveBucket(name, dst) })
+}
+
+func (b *Bucket) moveBucket(name []byte, dst *Bucket) error {
 	c, err := b.child(name)
 	if err != nil {
 		return err
@@ -419,7 +444,7 @@ func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
 	}
 	switch old, flags, err := dst.tree.Get(name); {
 	case err != nil:
-		return b.tx.check(err)
+		return err
 	case flags&btree.FlagBucket != 0:
 		return ErrBucketExists
 	case old != nil:
@@ -428,17 +453,17 @@ func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
 		return ErrBucketTooDeep
 	}
 	if err := c.flushChildren(); err != nil {
-		return b.tx.check(err)
+		return err
 	}
 	payload, err := c.payload()
 	if err != nil {
-		return b.tx.check(err)
+		return err
 	}
 	if err := dst.tree.PutBucket(name, payload); err != nil {
-		return b.tx.check(err)
+		return err
 	}
 	if _, err := b.tree.Delete(name, btree.FlagBucket); err != nil {
-		return b.tx.check(err)
+		return err
 	}
 	delete(b.children, string(name))
 	dst.adopt(c, name)

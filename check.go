@@ -73,7 +73,7 @@ func (tx *Tx) Check(options ...CheckOption) <-chan error {
 	}
 	var flushErr error
 	if tx.writable {
-		flushErr = tx.flush()
+		flushErr = tx.change(tx.flush)
 	}
 	go func() {
 		defer close(errs)

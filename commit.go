@@ -59,7 +59,7 @@ type unit struct {
 
 // commit makes the transaction's changes durable and visible.
 func (tx *Tx) commit() error {
-	if err := tx.flush(); err != nil {
+	if err := tx.change(tx.flush); err != nil {
 		return err
 	}
 	if tx.store.pages == 0 && len(tx.store.freed) == 0 {

@@ -27,6 +27,7 @@ type Cursor struct {
 func (b *Bucket) Cursor() *Cursor {
 	c := &Cursor{bucket: b}
 	c.c.Init(&b.tree)
+	b.tx.expose()
 	return c
 }
 

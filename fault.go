@@ -9,7 +9,6 @@ package folio
 // from then on, and Err, Commit and Rollback return the error.
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -41,13 +40,16 @@ func (tx *Tx) stick(err error) {
 }
 
 // check turns an error of a change into what the application gets. Damage and
-// I/O errors stick, because the transaction may have stopped halfway.
+// I/O errors stick, because the transaction may have stopped halfway; errors of
+// the application do not.
 func (tx *Tx) check(err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, btree.ErrIncompatible) {
+	switch err {
+	case nil:
+		return tx.err
+	case btree.ErrIncompatible:
 		return ErrIncompatibleValue
+	case ErrBucketExists, ErrBucketNotFound, ErrBucketTooDeep, ErrIncompatibleValue, ErrSameBuckets:
+		return err
 	}
 	tx.stick(err)
 	return err
@@ -69,6 +71,11 @@ func (tx *Tx) faulted(r any) error {
 		return nil
 	}
 	id := page.ID(off / int64(tx.db.pageSize))
+	// A page that can be read was not being read: the application stores through
+	// a slice that it got, and should hear of it where it does.
+	if tx.db.pager.ReadAt(make([]byte, tx.db.pageSize), id) == nil {
+		return nil
+	}
 	return fmt.Errorf("%w: page %d (was the file truncated, or is the disk failing?)", ErrFault, id)
 }
 
@@ -91,6 +98,14 @@ func (tx *Tx) guarded(fn func()) {
 		}
 	}()
 	fn()
+}
+
+// change runs a change of the database, and returns what the application gets:
+// damage, faults and I/O errors stick, because the change may have stopped
+// halfway.
+func (tx *Tx) change(fn func() error) (err error) {
+	tx.guarded(func() { err = fn() })
+	return tx.check(err)
 }
 
 // run calls fn with the transaction as a View or an Update does. The error is

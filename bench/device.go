@@ -5,12 +5,10 @@ package main
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 var le = binary.LittleEndian
@@ -26,17 +24,7 @@ type counts struct {
 }
 
 // meter reads the counters. The device's are those of all processes.
-type meter struct{ stat string }
-
-// newMeter returns a meter for the device that path is on.
-func newMeter(path string) meter {
-	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil {
-		return meter{}
-	}
-	major, minor := st.Dev>>8&0xfff, st.Dev&0xff|st.Dev>>12&0xfff00
-	return meter{fmt.Sprintf("/sys/dev/block/%d:%d/stat", major, minor)}
-}
+type meter struct{ stat string } // the file with them, or ""
 
 func (m meter) read() counts {
 	var c counts

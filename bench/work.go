@@ -104,10 +104,7 @@ func (r *run) mainFile() error {
 	if err != nil {
 		return err
 	}
-	if err := r.opens(); err != nil {
-		return err
-	}
-	return r.with("main", 0, func(s store) error {
+	err = r.with("main", 0, func(s store) error {
 		for _, fn := range []func(store) error{r.reads, r.commits, r.deletes} {
 			if err := fn(s); err != nil {
 				return err
@@ -115,6 +112,10 @@ func (r *run) mainFile() error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return r.opens()
 }
 
 func (r *run) reads(s store) error {

@@ -11,14 +11,18 @@ import (
 )
 
 // lowerBound returns the first of c heads, at b in n, that is >= h. The loop has
-// one unpredictable comparison, which compiles to a conditional move.
+// one unpredictable comparison, which compiles to a conditional move. It is not
+// inlined because its callers have too few registers left for it.
+//
+//go:noinline
 func (n node) lowerBound(b, c int, h uint32) int {
 	heads := n[b : b+c*headSize]
 	lo := 0
 	for c > 1 {
 		half := c >> 1
-		if le.Uint32(heads[(lo+half-1)*headSize:]) < h {
-			lo += half
+		next := lo + half
+		if le.Uint32(heads[next*headSize-headSize:]) < h {
+			lo = next
 		}
 		c -= half
 	}

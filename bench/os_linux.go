@@ -1,10 +1,20 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
+
+// newMeter returns a meter for the device that path is on.
+func newMeter(path string) meter {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return meter{}
+	}
+	return meter{fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev))}
+}
 
 // dropCache makes the system forget the pages of a file.
 func dropCache(path string) error {

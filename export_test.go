@@ -1,0 +1,17 @@
+package folio
+
+// What the tests of package folio_test need of the inside.
+
+import (
+	"os"
+
+	"github.com/foliodb/folio/internal/vfs"
+)
+
+// OpenFS is Open on any file system.
+func OpenFS(fsys vfs.FS, path string, mode os.FileMode, o *Options) (*DB, error) {
+	if o == nil {
+		o = DefaultOptions
+	}
+	return openFS(fsys, path, mode, *o)
+}
