@@ -142,6 +142,13 @@ func (r *checkReader) Peek(id page.ID) (page.Page, bool) {
 	return nil, false
 }
 
+func (r *checkReader) Read(id page.ID, birth page.TxID) (page.Page, error) {
+	if id&dirtyBit != 0 && r.dirty != nil {
+		return r.dirty.Read(id, birth)
+	}
+	return r.reader.Read(id, birth)
+}
+
 func (r *checkReader) Run(id page.ID, birth page.TxID, n int) ([]byte, error) {
 	if id&dirtyBit != 0 && r.dirty != nil {
 		return r.dirty.Run(id, birth, n)

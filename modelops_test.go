@@ -96,7 +96,7 @@ func (r *modelRun) key(n uint32) string {
 		if i%4 == 0 {
 			return fmt.Sprintf("%0*d", folio.MaxKeySize-int(i%2), i)
 		}
-		return fmt.Sprintf("%0*d", r.cfg.pageSize, i)
+		return fmt.Sprintf("%0*d", min(r.cfg.pageSize, folio.MaxKeySize), i)
 	case 3, 4, 5, 6:
 		return fmt.Sprintf("a long prefix that many keys of this test have in common %05d", i)
 	case 7:

@@ -1,0 +1,107 @@
+package main
+
+// This file is responsible for opening files and finding buckets in them.
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/foliodb/folio"
+)
+
+// isFile refuses what can be no database, with an error that says so.
+func isFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(exitNotFound, "%s: no such file", path)
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fail(exitError, "%s: a directory: name the database file in it", path)
+	}
+	return nil
+}
+
+// view opens the file for reading and calls fn with a transaction.
+func (e *env) view(path string, fn func(*folio.Tx) error) error {
+	if err := isFile(path); err != nil {
+		return err
+	}
+	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Timeout: e.timeout})
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.View(fn), db.Close())
+}
+
+// change opens the file for writing and calls fn with it. A missing file is
+// created if create is set.
+func (e *env) change(path string, create bool, fn func(*folio.DB) error) error {
+	if err := isFile(path); err != nil {
+		var own *exitError
+		if !create || !errors.As(err, &own) || own.code != exitNotFound {
+			return err
+		}
+	}
+	db, err := folio.Open(path, 0o644, &folio.Options{Timeout: e.timeout})
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(db), db.Close())
+}
+
+// bucketAt returns the bucket at a path; for the path of no elements, the top
+// level, in which there are only buckets.
+func bucketAt(tx *folio.Tx, path [][]byte) (*folio.Bucket, error) {
+	b := tx.Cursor().Bucket()
+	for i, name := range path {
+		in := b.Bucket(name)
+		if in == nil {
+			if err := tx.Err(); err != nil {
+				return nil, err
+			}
+			if b.Count(name, append(name[:len(name):len(name)], 0)) > 0 {
+				return nil, fail(exitNotFound, "%s is a key, not a bucket", formatPath(path[:i+1]))
+			}
+			return nil, fail(exitNotFound, "there is no bucket %s", formatPath(path[:i+1]))
+		}
+		b = in
+	}
+	return b, nil
+}
+
+// makeBucket returns the bucket at a path, and creates what is missing.
+func makeBucket(tx *folio.Tx, path [][]byte) (b *folio.Bucket, err error) {
+	if len(path) == 0 {
+		return nil, errTopLevel
+	}
+	if b, err = tx.CreateBucketIfNotExists(path[0]); err != nil {
+		return nil, err
+	}
+	for _, name := range path[1:] {
+		if b, err = b.CreateBucketIfNotExists(name); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// errTopLevel is for keys where only buckets can be.
+var errTopLevel = fail(exitError, "there are only buckets at the top level: give the path of one, such as /users")
+
+// viewBucket is view for a verb about one bucket.
+func (e *env) viewBucket(file, path string, fn func(b *folio.Bucket, path [][]byte) error) error {
+	p, err := parsePath(path)
+	if err != nil {
+		return err
+	}
+	return e.view(file, func(tx *folio.Tx) error {
+		b, err := bucketAt(tx, p)
+		if err != nil {
+			return err
+		}
+		return fn(b, p)
+	})
+}

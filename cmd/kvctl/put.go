@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/foliodb/folio"
+	"github.com/spf13/cobra"
+)
+
+func (e *env) putCmd() *cobra.Command {
+	var isHex, create bool
+	var from string
+	c := &cobra.Command{
+		Use:   "put FILE BUCKET KEY [VALUE]",
+		Short: "Set the value of a key",
+		Long: `Put sets the value of a key. The value is taken as it is given; without one, it is
+read from the standard input or from a file. When put has ended, the change is
+durable.`,
+		Example: `  kvctl put my.folio /users alice '{"age": 30}'
+  kvctl put my.folio /images logo --from logo.png
+  date | kvctl put my.folio /log today --create
+  kvctl put my.folio /by-id --hex 04d2 ff00`,
+		Args: argCount(3, 4),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path, err := parsePath(args[1])
+			if err != nil {
+				return err
+			}
+			if len(path) == 0 {
+				return errTopLevel
+			}
+			key, err := parseKey(args[2], isHex)
+			if err != nil {
+				return err
+			}
+			value, err := e.value(args[3:], from, isHex)
+			if err != nil {
+				return err
+			}
+			return e.change(args[0], create, func(db *folio.DB) error {
+				return db.Update(func(tx *folio.Tx) error { return put(tx, path, key, value, create) })
+			})
+		},
+	}
+	c.Flags().BoolVar(&isHex, "hex", false, "the key and the value are hex digits")
+	c.Flags().BoolVar(&create, "create", false, "create the file and the bucket if there are none")
+	c.Flags().StringVar(&from, "from", "", "read the value from this file")
+	return c
+}
+
+// value returns the value to put, from wherever it is to be taken.
+func (e *env) value(args []string, from string, isHex bool) ([]byte, error) {
+	switch {
+	case len(args) > 0 && from != "":
+		return nil, fail(exitError, "a value and --from: give one of them")
+	case from != "":
+		return os.ReadFile(from)
+	case len(args) == 0:
+		return io.ReadAll(e.in)
+	case isHex:
+		v, err := hex.DecodeString(args[0])
+		if err != nil {
+			return nil, fail(exitError, "the value %q is not hex: leave out --hex for text", args[0])
+		}
+		return v, nil
+	}
+	return []byte(args[0]), nil
+}
+
+func put(tx *folio.Tx, path [][]byte, key, value []byte, create bool) error {
+	var b *folio.Bucket
+	var err error
+	if create {
+		b, err = makeBucket(tx, path)
+	} else {
+		b, err = bucketAt(tx, path)
+		if err != nil {
+			err = fmt.Errorf("%w: --create makes it", err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.Put(key, value); err != nil {
+		return fmt.Errorf("key %s in %s: %w", cut(formatKey(key), 60), formatPath(path), err)
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package main
+
+// This file is responsible for what all verbs share: the root command, how a run
+// ends, and what an error says.
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/foliodb/folio"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// Exit codes; the root help documents them.
+const (
+	exitOK       = 0
+	exitError    = 1
+	exitNotFound = 2
+	exitDamaged  = 3
+	exitInUse    = 4
+)
+
+// exitError ends kvctl with a code and a message.
+type exitError struct {
+	code int
+	text string
+}
+
+func (e *exitError) Error() string { return e.text }
+
+func fail(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Sprintf(format, args...)}
+}
+
+// env is what a run works with.
+type env struct {
+	in       io.Reader
+	out      *bufio.Writer
+	err      io.Writer
+	timeout  time.Duration
+	progress bool
+	terminal bool // the output is one
+}
+
+// run runs kvctl and returns its exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	e := &env{in: stdin, out: bufio.NewWriterSize(stdout, 64<<10), err: stderr}
+	e.progress, e.terminal = isTerminal(stderr), isTerminal(stdout)
+	root := e.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(e.out)
+	root.SetErr(stderr)
+	err := root.Execute()
+	err = errors.Join(err, e.out.Flush())
+	if err == nil {
+		return exitOK
+	}
+	code, text := explain(err)
+	fmt.Fprintf(stderr, "kvctl: %s\n", strings.ReplaceAll(text, "\n", "; "))
+	return code
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// explain returns the exit code of an error, and what to say about it.
+func explain(err error) (code int, text string) {
+	var own *exitError
+	text = strings.TrimPrefix(err.Error(), "folio: ")
+	switch {
+	case errors.As(err, &own):
+		return own.code, text
+	case errors.Is(err, folio.ErrTimeout):
+		return exitInUse, text + ": close it there, or wait for it longer with --timeout"
+	case errors.Is(err, folio.ErrInvalid):
+		return exitError, text + ": is this the right file?"
+	case errors.Is(err, folio.ErrVersionMismatch):
+		return exitError, text + ": use a newer kvctl"
+	case errors.Is(err, folio.ErrCorrupt), errors.Is(err, folio.ErrFault):
+		return exitDamaged, text + ": kvctl check tells what is affected"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, folio.ErrBucketNotFound):
+		return exitNotFound, text
+	case errors.Is(err, folio.ErrIncompatibleValue):
+		return exitError, text + ": a bucket is not a value, nor the other way round"
+	}
+	return exitError, text
+}
+
+const rootLong = `Kvctl looks into folio database files, and changes them.
+
+Buckets are given by path: /users/by-name is the bucket by-name in the bucket
+users, and / is the top level. Keys and path elements are text in which
+  \\ \/ \n \r \t   stand for themselves (\/ only matters in a path)
+  \xNN              stands for any byte
+  0x0a1b...         an even number of hex digits, stands for binary as a whole
+                    (write \x30x0a1b for that as text)
+What kvctl prints follows the same rules, so it can be pasted back. With --hex,
+keys on the command line are hex digits only.
+
+Verbs that only read open the file for reading: several can at once, but none
+while a program has it open for writing.
+
+Exit codes:
+  0  success
+  1  wrong use, or an error that is none of the following
+  2  the file, the bucket or the key does not exist
+  3  the file is damaged
+  4  another process has the file open, for longer than --timeout`
+
+func (e *env) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "kvctl",
+		Short:         "Look into folio database files, and change them",
+		Long:          rootLong,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Example: `  kvctl info my.folio
+  kvctl buckets my.folio
+  kvctl scan my.folio /users --prefix a --limit 10
+  kvctl check my.folio`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fail(exitError, "there is no verb %q: kvctl --help lists them", args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.PersistentFlags().DurationVar(&e.timeout, "timeout", time.Second,
+		"how long to wait while another process has the file open; 0 waits for ever")
+	root.PersistentFlags().BoolVar(&e.progress, "progress", e.progress,
+		"show progress on stderr, where a verb takes long; the default is whether stderr is a terminal")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fail(exitError, "%v: see %s --help", err, c.CommandPath())
+	})
+	root.AddCommand(e.infoCmd(), e.statsCmd(), e.bucketsCmd(), e.getCmd(), e.putCmd(), e.delCmd(), e.scanCmd(),
+		e.countCmd(), e.loadCmd(), e.checkCmd(), e.pagesCmd(), e.pageCmd(), e.layoutCmd())
+	return root
+}
+
+// argCount is cobra's check of the number of arguments, with a message that shows
+// how the verb is used.
+func argCount(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= least && (most < 0 || len(args) <= most) {
+			return nil
+		}
+		return fail(exitError, "usage: %s; see %s --help", c.UseLine(), c.CommandPath())
+	}
+}
