@@ -73,7 +73,9 @@ func (tx *Tx) Check(options ...CheckOption) <-chan error {
 	}
 	var flushErr error
 	if tx.writable {
-		flushErr = tx.change(tx.flush)
+		if flushErr = tx.change(tx.flush); flushErr == nil {
+			tx.store.stamp(tx.db.nextTxID)
+		}
 	}
 	go func() {
 		defer close(errs)
@@ -116,6 +118,9 @@ func (c *checker) run() {
 		c.mark(id, 1)
 	}
 	h := c.tx.root.tree.Header()
+	if h.Root&dirtyBit != 0 {
+		h.Birth = c.tx.db.nextTxID
+	}
 	var t btree.Tree
 	t.Init(c.reader(), h, nil)
 	c.tree(&t, 0)
@@ -127,6 +132,22 @@ func (c *checker) reader() btree.Reader {
 	r := *c.tx.reader()
 	r.verify = VerifyAlways
 	return &checkReader{reader: r, dirty: c.tx.store}
+}
+
+// stamp gives the references to dirty pages the birth that a commit will give
+// them, so that no page looks younger than the one that refers to it.
+func (s *store) stamp(txid page.TxID) {
+	for _, d := range s.dirty {
+		if d.free || d.run {
+			continue
+		}
+		btree.SetRefs(d.buf, func(r btree.Ref) (page.ID, page.TxID) {
+			if r.ID&dirtyBit != 0 {
+				r.Birth = txid
+			}
+			return r.ID, r.Birth
+		})
+	}
 }
 
 // checkReader reads dirty pages from the transaction and verifies all others.

@@ -48,6 +48,7 @@ type DB struct {
 	writer   sync.Mutex // held by the write transaction; guards what follows
 	nextTxID page.TxID  // of the next commit; never used twice
 	space    *space     // nil until the first write transaction
+	secured  bool       // what Open found is durable (see secure)
 	buffers  bufferPool
 	output   []byte                         // pages on their way to the file
 	commits  uint64                         // since Open

@@ -56,10 +56,15 @@ func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) 
 		fs:            fsys,
 	}
 	db.readers.init()
-	if err := db.open(mode); err != nil {
-		return nil, errors.Join(fmt.Errorf("folio: open %s: %w", path, err), db.release())
+	err := db.open(mode)
+	if err == nil {
+		return db, nil
 	}
-	return db, nil
+	closeErr := db.release()
+	if err == ErrTimeout && closeErr == nil {
+		return nil, err
+	}
+	return nil, errors.Join(fmt.Errorf("folio: open %s: %w", path, err), closeErr)
 }
 
 func (db *DB) open(mode os.FileMode) error {
@@ -67,6 +72,7 @@ func (db *DB) open(mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
+	durable := created // create has made sure of that
 	size, err := db.file.Size()
 	if err != nil {
 		return err
@@ -96,7 +102,12 @@ func (db *DB) open(mode os.FileMode) error {
 		}
 	}
 	db.buffers.pageSize = db.pageSize
-	return db.recover()
+	if err := db.recover(); err != nil {
+		return err
+	}
+	// Somebody else can have had the file since it was created.
+	db.secured = durable && db.current.Load().meta.TxID <= 1
+	return nil
 }
 
 // openFile opens the file, or creates it, and locks it.

@@ -14,9 +14,11 @@ package folio
 // that failed, and then the cache shows what the disk does not have.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/page"
@@ -48,17 +50,44 @@ func (db *DB) findPageSize() (int, error) {
 			return 0, err
 		}
 	}
-	if size, sizeErr := db.file.Size(); sizeErr == nil && errors.Is(err, meta.ErrBlank) && size <= page.NumMetas*page.MaxSize && !db.opts.ReadOnly {
-		// A crash cut initInPlace off: nothing can be in this file.
-		if err := db.initInPlace(); err != nil {
-			return 0, err
+	if errors.Is(err, meta.ErrBlank) && !db.opts.ReadOnly {
+		unfinished, readErr := db.unfinished()
+		if readErr != nil {
+			return 0, readErr
 		}
-		return db.opts.pageSize(), nil
+		if unfinished {
+			if err := db.initInPlace(); err != nil {
+				return 0, err
+			}
+			return db.opts.pageSize(), nil
+		}
 	}
 	if errors.Is(err, ErrInvalid) {
 		return 0, ErrInvalid
 	}
 	return 0, fmt.Errorf("neither meta page can be read: %w", err)
+}
+
+// unfinished tells whether the file can be one in which a crash cut initInPlace
+// off: nothing is in it but what may be a part of the second meta. A database whose
+// metas are damaged must not be taken for one.
+func (db *DB) unfinished() (bool, error) {
+	size, err := db.file.Size()
+	if err != nil || size > page.NumMetas*page.MaxSize {
+		return false, err
+	}
+	b := make([]byte, size)
+	if _, err := db.file.ReadAt(b, 0); err != nil && err != io.EOF {
+		return false, err
+	}
+	zero := func(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+	for ps := page.MinSize; ps <= page.MaxSize; ps *= 2 {
+		end := min(ps+meta.Size, len(b))
+		if len(b) <= page.NumMetas*ps && zero(b[:min(ps, end)]) && zero(b[end:]) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // readMeta reads the meta at byte off, in slot.
@@ -137,6 +166,28 @@ func (db *DB) distrustCache(m *meta.Meta) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// secure makes durable what Open has found, before a commit overwrites the other
+// meta: once, by the first write transaction. A clean meta is taken as it is in the
+// cache, but the process that wrote it may have died before its flush; or before
+// the name of a new file was durable.
+func (db *DB) secure(m *meta.Meta) error {
+	if db.secured {
+		return nil
+	}
+	if m.Clean {
+		if err := db.pager.Sync(); err != nil {
+			return fmt.Errorf("folio: %w", err)
+		}
+	}
+	if m.TxID <= 1 && db.opts.OpenFile == nil {
+		if err := db.fs.SyncDir(filepath.Dir(db.path)); err != nil {
+			return fmt.Errorf("folio: %w", err)
+		}
+	}
+	db.secured = true
 	return nil
 }
 

@@ -48,6 +48,9 @@ func (db *DB) loadSpace(snap *snapshot) error {
 	if db.space != nil {
 		return nil
 	}
+	if err := db.secure(&snap.meta); err != nil {
+		return err
+	}
 	s, err := readSpace(db.pager, &snap.meta)
 	if err != nil {
 		return fmt.Errorf("folio: reading the free space: %w", err)

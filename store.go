@@ -247,6 +247,9 @@ func (s *store) Free(id page.ID, n int, birth page.TxID) {
 	i := int(id &^ dirtyBit)
 	d := &s.dirty[i]
 	invariants.Check(!d.free, "dirty page %d freed twice", i)
+	if d.free {
+		return
+	}
 	s.pages -= uint64(len(d.buf) / s.pageSize)
 	if !d.run {
 		s.recycle(d.buf)

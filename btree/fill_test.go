@@ -51,63 +51,76 @@ func (g *grown) fill() (float64, int) {
 	return float64(used) / float64(leaves*g.s.size), len(g.s.pages)
 }
 
-// TestFill puts keys in typical orders and wants the leaves to be as full as the
-// order allows.
-func TestFill(t *testing.T) {
-	const n = 20000
+// fillOrder is an order in which keys are put, and what it should come to.
+type fillOrder struct {
+	name  string
+	n     int
+	want  float64
+	short bool // a quarter of it is enough to tell
+	key   func(i int) []byte
+}
+
+func fillOrders(n int) []fillOrder {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	perm := rnd.Perm(n)
 	next := map[int]int{}
-	orders := []struct {
-		name  string
-		n     int
-		want  float64
-		short bool // a quarter is enough
-		key   func(i int) []byte
-	}{
+	return []fillOrder{
 		{"ascending", n, 0.95, true, func(i int) []byte { return fmt.Appendf(nil, "key/%014d", i) }},
 		{"descending", n, 0.95, true, func(i int) []byte { return fmt.Appendf(nil, "key/%014d", n-i) }},
 		{"ascending binary", n, 0.95, true, func(i int) []byte { return append(be64(7), be64(uint64(i))...) }},
 		{"random", n, 0.66, true, func(i int) []byte { return fmt.Appendf(nil, "key/%014d", perm[i]) }},
-		{"users round robin", 60000, 0.9, false, func(i int) []byte { return fmt.Appendf(nil, "user%04d/%010d", i%100, i) }},
-		{"users at random", 60000, 0.9, false, func(i int) []byte {
+		{"users round robin", 3 * n, 0.9, false, func(i int) []byte { return fmt.Appendf(nil, "user%04d/%010d", i%100, i) }},
+		{"users at random", 3 * n, 0.9, false, func(i int) []byte {
 			u := rnd.IntN(100)
 			next[u]++
 			return fmt.Appendf(nil, "user%04d/%010d", u, next[u])
 		}},
-		{"random, then ascending in the middle", n, 0.8, false, func(i int) []byte {
+		{"random, then ascending in the middle", n, 0.85, false, func(i int) []byte {
 			if i < n/4 {
 				return fmt.Appendf(nil, "key/%014d", perm[i]*1000)
 			}
 			return fmt.Appendf(nil, "key/%014d", n/2*1000+i)
 		}},
+		{"random, then descending in the middle", n, 0.85, false, func(i int) []byte {
+			if i < n/4 {
+				return fmt.Appendf(nil, "key/%014d", perm[i]*1000)
+			}
+			return fmt.Appendf(nil, "key/%014d", n/2*1000-i)
+		}},
 	}
-	for _, o := range orders {
-		for _, every := range [...]int{0, 1, 100} { // commits
+}
+
+// TestFill puts keys in typical orders and wants the leaves to be as full as the
+// order allows, with no commit, with one after every put and with some.
+func TestFill(t *testing.T) {
+	for _, every := range [...]int{0, 1, 1000} {
+		for _, o := range fillOrders(20000) {
 			t.Run(fmt.Sprintf("%s/commit every %d", o.name, every), func(t *testing.T) {
-				clear(next)
-				g, value := newGrown(4096), make([]byte, 100)
-				count := o.n
 				if every == 1 && !o.short {
-					t.Skip("too slow, and a quarter of it says nothing")
+					t.Skip("too slow, and a part of it says nothing")
 				} else if every == 1 {
-					count /= 4
+					o.n /= 4
 				}
-				for i := range count {
-					check(g.tree.Put(o.key(i), value))
-					if every > 0 && i%every == 0 {
-						g.commit()
-					}
-				}
-				fill, pages := g.fill()
-				t.Logf("%d keys, %d pages, leaves %.1f%% full", count, pages, 100*fill)
-				if fill < o.want {
-					t.Errorf("leaves are %.1f%% full, expected %.1f%%", 100*fill, 100*o.want)
-				}
-				g.s.checkSound(g.h)
+				o.test(t, every)
 			})
 		}
 	}
+}
+
+func (o *fillOrder) test(t *testing.T, every int) {
+	g, value := newGrown(4096), make([]byte, 100)
+	for i := range o.n {
+		check(g.tree.Put(o.key(i), value))
+		if every > 0 && i%every == 0 {
+			g.commit()
+		}
+	}
+	fill, pages := g.fill()
+	t.Logf("%d keys, %d pages, leaves %.1f%% full", o.n, pages, 100*fill)
+	if fill < o.want {
+		t.Errorf("leaves are %.1f%% full, expected %.1f%%", 100*fill, 100*o.want)
+	}
+	g.s.checkSound(g.h)
 }
 
 // TestFillAfterDeletes wants trees to shrink with their keys.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/page"
@@ -256,11 +257,12 @@ func (h *hostile) write(t *btree.Tree) (err error) {
 
 // TestHostile abuses trees whose pages contradict each other.
 func TestHostile(t *testing.T) {
-	n := uint64(1500)
+	n := uint64(600)
 	if testing.Short() {
-		n = 500
+		n = 200
 	}
-	for seed := range n {
+	end := time.Now().Add(*longFlag)
+	for seed := uint64(0); seed < n || time.Now().Before(end); seed++ {
 		runHostile(t, seed)
 	}
 }

@@ -45,7 +45,9 @@ package btree
 //	B3  A branch entry's count is the number of leaf cells below it, and its
 //	    flags are those of all cells below it or more, never less.
 //	B4  Levels drop by one from parent to child, so every descent ends.
-//	B5  No node but a root is empty.
+//	B5  No node is empty; a tree without keys has no pages.
+//	B6  In the file, the cells of a node ascend in memory as their slots do, and do
+//	    not overlap.
 
 import (
 	"encoding/binary"
@@ -128,6 +130,9 @@ func (n node) count() int        { return int(le.Uint16(n[page.OffCount:])) }
 func (n node) prefixLen() int    { return int(le.Uint16(n[page.OffPrefixLen:])) }
 func (n node) level() int        { return int(n[page.OffLevel]) }
 func (n node) isLeaf() bool      { return n[page.OffLevel] == 0 }
+
+// isNode tells nodes from runs, whose first pages can have been verified too.
+func (n node) isNode() bool { return n[page.OffKind]|1 == byte(page.KindLeaf) }
 
 // base is where the arrays begin.
 func base(prefixLen int) int { return page.HeaderSize + (prefixLen+3)&^3 }

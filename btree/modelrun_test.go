@@ -12,7 +12,7 @@ import (
 
 var (
 	seedFlag = flag.Uint64("seed", 0, "run the model test with this seed only")
-	longFlag = flag.Duration("long", 0, "run the model test for this long")
+	longFlag = flag.Duration("long", 0, "run each of the random tests for this long")
 )
 
 var pageSizes = [...]int{4096, 16384, 65536}
@@ -58,9 +58,9 @@ func TestModel(t *testing.T) {
 		runSeed(t, *seedFlag)
 		return
 	}
-	seed, n := uint64(time.Now().UnixNano()), 150
+	seed, n := uint64(time.Now().UnixNano()), 60
 	if testing.Short() {
-		n = 30
+		n = 15
 	}
 	end := time.Now().Add(*longFlag)
 	for i := 0; (i < n || time.Now().Before(end)) && !t.Failed(); i++ {
@@ -70,7 +70,7 @@ func TestModel(t *testing.T) {
 
 // TestModelSeeds runs sequences that failed once, and a few more.
 func TestModelSeeds(t *testing.T) {
-	for seed := uint64(1); seed <= 60 && !t.Failed(); seed++ {
+	for seed := uint64(1); seed <= 40 && !t.Failed(); seed++ {
 		runSeed(t, seed)
 	}
 }

@@ -28,7 +28,7 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 	need := leafCellHeader + len(c.stub) + len(c.ref) + c.payload + leafEntrySize
 	h := f.n.hint().inserted(i)
 	m, left := splitPoint(f.n, i, need, h)
-	sep, err := w.splitSeparator(f.n, m, i, left, c.key)
+	sep, err := w.splitSeparator(f.n, m, i, left, c.key, h.desc >= seqStreak)
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +123,10 @@ func sizeOf(n node, from, to int) int {
 }
 
 // splitSeparator returns the shortest separator of the halves of a split in
-// which key is inserted at slot i of n, left or right of m.
-func (w *Writer) splitSeparator(n node, m, i int, left bool, key []byte) ([]byte, error) {
+// which key is inserted at slot i of n, left or right of m. For insertions that
+// descend it is the lowest of these, so that the next ones belong to the right
+// half, too.
+func (w *Writer) splitSeparator(n node, m, i int, left bool, key []byte, low bool) ([]byte, error) {
 	a, b := key, key
 	var err error
 	if !(left && i == m) { // the last key of the left half is an old one
@@ -137,17 +139,22 @@ func (w *Writer) splitSeparator(n node, m, i int, left bool, key []byte) ([]byte
 			return nil, err
 		}
 	}
-	return w.separator(a, b)
+	return w.separator(a, b, low)
 }
 
-// separator returns the shortest key that is > a and <= b. Only in a damaged file
-// a is not < b.
-func (w *Writer) separator(a, b []byte) ([]byte, error) {
+// separator returns a shortest key that is > a and <= b, the lowest or the
+// highest. Only in a damaged file a is not < b.
+func (w *Writer) separator(a, b []byte, low bool) ([]byte, error) {
 	same := commonPrefix(a, b)
 	if same == len(b) || same < len(a) && a[same] > b[same] {
 		return nil, page.Corrupt(w.path[w.depth].id, page.KindLeaf, "keys out of order")
 	}
 	w.sep = append(w.sep[:0], b[:same+1]...)
+	if low && same < len(a) {
+		w.sep[same] = a[same] + 1
+	} else if low {
+		w.sep[same] = 0
+	}
 	return w.sep, nil
 }
 

@@ -41,9 +41,11 @@ func newStore(size int) *store {
 	}
 }
 
+var poisoned = bytes.Repeat([]byte{0xDB}, page.MaxSize)
+
 func poison(b []byte) {
-	for i := range b {
-		b[i] = 0xDB
+	for len(b) > 0 {
+		b = b[copy(b, poisoned):]
 	}
 }
 

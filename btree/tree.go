@@ -141,6 +141,9 @@ func (t *Tree) rootNode() (node, error) {
 		return t.own, nil
 	}
 	if p, ok := t.r.Peek(t.root); ok {
+		if !node(p).isNode() {
+			return nil, page.Corrupt(t.root, p.Kind(), "it is no node")
+		}
 		return node(p), nil
 	}
 	p, err := t.r.Read(t.root, t.birth)
@@ -167,7 +170,7 @@ func (t *Tree) child(n node, i int) (node, error) {
 		}
 	}
 	c := node(p)
-	if c.level() != n.level()-1 {
+	if c.level() != n.level()-1 || !c.isNode() {
 		return nil, page.Corrupt(id, p.Kind(), "level %d below level %d", c.level(), n.level())
 	}
 	return c, nil

@@ -31,7 +31,7 @@ func (e *env) view(path string, fn func(*folio.Tx) error) error {
 	}
 	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Timeout: e.timeout})
 	if err != nil {
-		return err
+		return cannotOpen(err)
 	}
 	return errors.Join(db.View(fn), db.Close())
 }
@@ -40,16 +40,25 @@ func (e *env) view(path string, fn func(*folio.Tx) error) error {
 // created if create is set.
 func (e *env) change(path string, create bool, fn func(*folio.DB) error) error {
 	if err := isFile(path); err != nil {
-		var own *exitError
+		var own *failure
 		if !create || !errors.As(err, &own) || own.code != exitNotFound {
 			return err
 		}
 	}
 	db, err := folio.Open(path, 0o644, &folio.Options{Timeout: e.timeout})
 	if err != nil {
-		return err
+		return cannotOpen(err)
 	}
 	return errors.Join(fn(db), db.Close())
+}
+
+// cannotOpen says of damage that keeps a file from being opened what to do; check
+// would not tell more.
+func cannotOpen(err error) error {
+	if errors.Is(err, folio.ErrCorrupt) {
+		return fail(exitDamaged, "%w: restore a backup; kvctl page shows what single pages hold", err)
+	}
+	return err
 }
 
 // bucketAt returns the bucket at a path; for the path of no elements, the top

@@ -57,11 +57,11 @@ func percent[T integer](part, whole T) string {
 	return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(whole))
 }
 
-// table writes rows with their columns aligned: the first ones to the left, as
-// many as left says, the others to the right.
+// table writes rows with their columns aligned to the left, but for the columns of
+// numbers [from, to).
 type table struct {
-	left int
-	rows [][]string
+	from, to int
+	rows     [][]string
 }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
@@ -83,10 +83,10 @@ func (t *table) write(w io.Writer) error {
 				line.WriteString("  ")
 			}
 			pad := strings.Repeat(" ", widths[i]-len([]rune(c)))
-			if i < t.left {
-				line.WriteString(c + pad)
-			} else {
+			if i >= t.from && i < t.to {
 				line.WriteString(pad + c)
+			} else {
+				line.WriteString(c + pad)
 			}
 		}
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {

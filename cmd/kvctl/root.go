@@ -27,16 +27,17 @@ const (
 	exitInUse    = 4
 )
 
-// exitError ends kvctl with a code and a message.
-type exitError struct {
+// failure ends kvctl with a code and a message.
+type failure struct {
 	code int
-	text string
+	err  error
 }
 
-func (e *exitError) Error() string { return e.text }
+func (e *failure) Error() string { return e.err.Error() }
+func (e *failure) Unwrap() error { return e.err }
 
 func fail(code int, format string, args ...any) error {
-	return &exitError{code, fmt.Sprintf(format, args...)}
+	return &failure{code, fmt.Errorf(format, args...)}
 }
 
 // env is what a run works with.
@@ -75,7 +76,7 @@ func isTerminal(w io.Writer) bool {
 
 // explain returns the exit code of an error, and what to say about it.
 func explain(err error) (code int, text string) {
-	var own *exitError
+	var own *failure
 	text = strings.TrimPrefix(err.Error(), "folio: ")
 	switch {
 	case errors.As(err, &own):
@@ -100,12 +101,13 @@ const rootLong = `Kvctl looks into folio database files, and changes them.
 
 Buckets are given by path: /users/by-name is the bucket by-name in the bucket
 users, and / is the top level. Keys and path elements are text in which
-  \\ \/ \n \r \t   stand for themselves (\/ only matters in a path)
-  \xNN              stands for any byte
-  0x0a1b...         an even number of hex digits, stands for binary as a whole
-                    (write \x30x0a1b for that as text)
-What kvctl prints follows the same rules, so it can be pasted back. With --hex,
-keys on the command line are hex digits only.
+  \n \r \t \\   are a newline, a return, a tab and a backslash
+  \/            is a slash that is part of a name
+  \xNN          is any byte
+and 0x with an even number of hex digits is binary as a whole (\x30x0a1b is the
+text 0x0a1b).
+Kvctl prints them by the same rules, so they can be pasted back. With --hex, keys on
+the command line are hex digits only.
 
 Verbs that only read open the file for reading: several can at once, but none
 while a program has it open for writing.

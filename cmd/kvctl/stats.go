@@ -102,7 +102,7 @@ func (j *statsJSON) add(b *folio.Bucket, path [][]byte, depth, limit int) {
 func (e *env) printStats(j *statsJSON) error {
 	ps := int64(j.PageSize)
 	fmt.Fprintf(e.out, "%s: %s, pages of %s\n\n", j.File, size(j.FileSize), size(ps))
-	pages := table{left: 1}
+	pages := table{from: 1, to: 4}
 	pages.row("pages", "", "", "size")
 	for _, kind := range []string{"meta", "branch", "leaf", "overflow", "freelist", "free"} {
 		n := int64(j.Pages[kind])
@@ -113,7 +113,7 @@ func (e *env) printStats(j *statsJSON) error {
 		return err
 	}
 	fmt.Fprintln(e.out)
-	t := table{left: 1}
+	t := table{from: 1, to: 11}
 	t.row("bucket", "keys", "buckets", "inline", "depth", "branch", "leaf", "fill", "overflow", "bytes in it", "all pages")
 	for _, b := range j.Buckets {
 		s := b.Stats

@@ -56,6 +56,9 @@ func unescape(s string) ([]byte, error) {
 
 // parseKey returns the key that s stands for.
 func parseKey(s string, isHex bool) ([]byte, error) {
+	if s == "" {
+		return nil, fail(exitError, "an empty key: keys have at least one byte")
+	}
 	if isHex {
 		b, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
 		if err != nil {

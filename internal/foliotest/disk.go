@@ -387,3 +387,11 @@ func (m *diskMapping) MayExceedFile() bool         { return false }
 func (m *diskMapping) Populate(off, n int64) error { return nil }
 func (m *diskMapping) Lock(off, n int64) error     { return nil }
 func (m *diskMapping) Close() error                { m.b = nil; return nil }
+
+// Content returns a copy of the bytes of a file.
+func (d *Disk) Content(name string) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.look()
+	return append([]byte(nil), d.names[name].b...)
+}

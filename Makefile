@@ -1,0 +1,107 @@
+# Bare make prints the targets.
+
+GO          ?= go
+FUZZTIME    ?= 30s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Every directory with a go.mod is a module of its own.
+MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path './.*'))))
+
+# $(call each,command) runs a command in every module.
+each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
+
+.PHONY: help
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/kvctl and bin/codesearch
+	cd cmd/kvctl && $(GO) build -o ../../bin/ .
+	$(GO) build -o bin/ ./examples/codesearch
+
+.PHONY: demo
+demo: build ## index the source of Go into demo/code.folio, ask it, look into it
+	@mkdir -p demo
+	@rm -f demo/code.folio
+	bin/codesearch -db demo/code.folio -src "$$($(GO) env GOROOT)/src"
+	@echo
+	bin/kvctl stats demo/code.folio
+	@echo
+	bin/kvctl check demo/code.folio
+
+.PHONY: test
+test: ## run all tests of all modules
+	$(call each,$(GO) test ./...)
+
+.PHONY: race
+race: ## run all tests under the race detector, which implies the invariants
+	$(call each,$(GO) test -race -short ./...)
+
+.PHONY: invariants
+invariants: ## run all tests with the invariants checked
+	$(call each,$(GO) test -tags invariants -short ./...)
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted, run gofmt -w:" $$files; exit 1; fi
+	$(call each,$(GO) vet ./...)
+	$(call each,$(GO) run $(STATICCHECK) ./...)
+
+CROSS := darwin/amd64 darwin/arm64 freebsd/amd64 freebsd/arm64 windows/amd64 windows/arm64 linux/arm64 linux/386 linux/s390x
+
+.PHONY: cross
+cross: ## build and vet for other systems and processors
+	@set -e; for t in $(CROSS); do for m in . cmd/kvctl; do \
+		echo "== $$t: $$m"; \
+		(cd $$m && export CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} && $(GO) build ./... && $(GO) vet ./...); \
+	done; done
+
+.PHONY: s390x
+s390x: ## run the short tests on an emulated big-endian processor; needs qemu-s390x
+	@command -v qemu-s390x >/dev/null || { \
+		echo "qemu-s390x is not installed: it is in the package qemu-user of Debian and Ubuntu"; exit 1; }
+	CGO_ENABLED=0 GOARCH=s390x $(GO) test -short -exec qemu-s390x ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME each (30s)
+	@set -e; for m in $(MODULES); do cd $(CURDIR)/$$m; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "== $$p: $$f"; \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done; done
+
+.PHONY: bench
+bench: ## compare with bbolt, in one run; BENCHFLAGS goes to the program
+	$(GO) -C bench run . $(BENCHFLAGS)
+
+.PHONY: golden
+golden: ## write the expected outputs of kvctl and the tables of docs/format.md again
+	cd cmd/kvctl && $(GO) test -run Golden . -update
+	$(GO) test ./internal/layout -update
+
+.PHONY: crash
+crash: ## stop a database at every point of short runs
+	$(GO) test -run Crash -short .
+
+.PHONY: crash-long
+crash-long: ## stop databases at random points for long; SEED= repeats a run
+	FOLIO_CRASH_LONG=1 FOLIO_SEED=$(SEED) $(GO) test -run Crash -v -timeout 0 .
+
+.PHONY: docs-check
+docs-check: ## are the tables, the links and the examples of the documentation right?
+	$(GO) test ./internal/layout
+	$(GO) test -run Example ./...
+	@set -e; for f in *.md docs/*.md; do [ -e "$$f" ] || continue; \
+		for l in $$(grep -o '](\([^)#]*\)' "$$f" | sed 's/^](//' | grep -v '^[a-z]*:' || true); do \
+			[ -e "$$(dirname $$f)/$$l" ] || { echo "$$f: a link to $$l, which is not there"; exit 1; }; \
+		done; \
+	done; echo "links: ok"
+
+.PHONY: ci
+ci: ## all that is run for each change
+	.ci/run
+
+.PHONY: clean
+clean: ## remove what the other targets have made
+	rm -rf bin demo

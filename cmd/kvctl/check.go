@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/page"
+	"github.com/spf13/cobra"
+)
+
+func (e *env) checkCmd() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Read everything, and report all damage",
+		Long: `Check reads the whole file and verifies every checksum, the order of all keys, and
+that each page is in use exactly once, or free. It prints everything that it finds,
+with the keys that cannot be trusted, and ends with code 3 if there is anything.
+It changes nothing.
+
+What is not reported can be read: kvctl scan prints it.`,
+		Example: `  kvctl check my.folio
+  kvctl check my.folio > /dev/null || mail -s damage admin
+  kvctl check --json my.folio | jq .findings`,
+		Args: argCount(1, 1),
+		RunE: func(_ *cobra.Command, args []string) error { return e.check(args[0], asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// findingJSON is something that check has found.
+type findingJSON struct {
+	Page   *int    `json:"page,omitempty"`
+	Kind   string  `json:"kind,omitempty"`
+	What   string  `json:"what"`
+	Bucket *string `json:"bucket,omitempty"`
+	From   *string `json:"from,omitempty"` // the first key affected; not set: all to the left
+	To     *string `json:"to,omitempty"`   // the first key behind; not set: all to the right
+}
+
+// finding takes apart what folio reports.
+func finding(err error) (f findingJSON) {
+	var c *folio.CheckError
+	if errors.As(err, &c) {
+		err = c.Err
+		if c.Bucket != nil {
+			path := formatPath(c.Bucket)
+			f.Bucket = &path
+		}
+		if c.Lo != nil {
+			s := formatKey(c.Lo)
+			f.From = &s
+		}
+		if c.Hi != nil {
+			s := formatKey(c.Hi)
+			f.To = &s
+		}
+	}
+	f.What = err.Error()
+	var p *page.CorruptError
+	if errors.As(err, &p) {
+		f.What = p.Detail
+		if p.ID != 0 {
+			id := int(p.ID)
+			f.Page = &id
+		}
+		if p.Kind != 0 {
+			f.Kind = p.Kind.String()
+		}
+	}
+	return f
+}
+
+func (f *findingJSON) String() string {
+	s := f.What
+	if f.Kind != "" {
+		s = f.Kind + ": " + s
+	}
+	if f.Page != nil {
+		s = fmt.Sprintf("page %d: %s", *f.Page, s)
+	}
+	if f.Bucket == nil {
+		return s
+	}
+	s += "; bucket " + *f.Bucket
+	switch {
+	case f.From != nil && f.To != nil:
+		s += fmt.Sprintf(", keys from %s to before %s", cut(*f.From, 60), cut(*f.To, 60))
+	case f.From != nil:
+		s += fmt.Sprintf(", keys from %s on", cut(*f.From, 60))
+	case f.To != nil:
+		s += fmt.Sprintf(", keys before %s", cut(*f.To, 60))
+	default:
+		s += ", all keys"
+	}
+	return s
+}
+
+func (e *env) check(file string, asJSON bool) error {
+	found := []findingJSON{}
+	start := time.Now()
+	var pages int64
+	err := e.view(file, func(tx *folio.Tx) error {
+		pages = tx.Size() / int64(tx.DB().Info().PageSize)
+		bar := e.bar("checking", pages, false)
+		defer bar.Finish()
+		progress := folio.WithProgress(func(done, _ uint64) { _ = bar.Set64(int64(done)) }) // only looks
+		for err := range tx.Check(progress) {
+			f := finding(err)
+			found = append(found, f)
+			if !asJSON {
+				_ = bar.Clear()
+				fmt.Fprintln(e.out, f.String())
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = writeJSON(e.out, map[string]any{"file": file, "pages": pages, "findings": found})
+	} else if len(found) == 0 {
+		_, err = fmt.Fprintf(e.out, "%s: no damage in %s (%.1f s)\n", file, plural(pages, "page"), time.Since(start).Seconds())
+	}
+	if err == nil && len(found) > 0 {
+		err = fail(exitDamaged, "%s: %s: restore a backup, or save what can be read with kvctl scan", file, plural(len(found), "finding"))
+	}
+	return err
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/foliodb/folio"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+)
+
+// loadFlags are the flags of load.
+type loadFlags struct {
+	format  string
+	literal bool
+	batch   int
+}
+
+func (e *env) loadCmd() *cobra.Command {
+	var f loadFlags
+	c := &cobra.Command{
+		Use:   "load FILE BUCKET [INPUT]",
+		Short: "Put many keys, from lines of text",
+		Long: `Load reads keys and values from a file, or from the standard input, and puts them
+into a bucket, many in a transaction. It creates the file and the bucket if there
+are none. Keys that exist get the new value.
+
+  lines  the line is the key; values are empty
+  tsv    key, tab, value, written as kvctl --help says; see --literal
+  jsonl  an object a line: "key" and "value", or "key_hex" and "value_hex";
+         "path" names a bucket below BUCKET. A value that is no string is kept as
+         the JSON that it is.
+
+An error names the line. What was committed before it stays: loading the same input
+again does no harm. Input in the order of its keys loads fastest.`,
+		Example: `  kvctl load my.folio /words /usr/share/dict/words --format lines
+  kvctl load my.folio /users users.tsv
+  kvctl scan old.folio /users | kvctl load new.folio /users
+  curl -s https://example.com/users.jsonl | kvctl load my.folio /users --format jsonl`,
+		Args: argCount(2, 3),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return e.load(args[0], args[1], append(args, "-")[2], &f)
+		},
+	}
+	c.Flags().StringVar(&f.format, "format", "", "lines, tsv or jsonl; the default is what INPUT's name ends in, or tsv")
+	c.Flags().BoolVar(&f.literal, "literal", false, "tsv: take backslashes and 0x as they are")
+	c.Flags().IntVar(&f.batch, "batch", 10000, "lines in a transaction")
+	return c
+}
+
+func (e *env) load(file, bucket, input string, f *loadFlags) error {
+	path, err := parsePath(bucket)
+	if err != nil {
+		return err
+	}
+	if f.batch < 1 {
+		return fail(exitError, "--batch %d: it must be 1 or more", f.batch)
+	}
+	parse, err := f.parser(input)
+	if err != nil {
+		return err
+	}
+	in, total := e.in, int64(-1)
+	if input != "-" {
+		if err := isFile(input); err != nil {
+			return err
+		}
+		opened, err := os.Open(input)
+		if err != nil {
+			return err
+		}
+		defer opened.Close()
+		if info, err := opened.Stat(); err == nil && info.Mode().IsRegular() {
+			total = info.Size()
+		}
+		in = opened
+	}
+	l := loader{path: path, parse: parse, batch: f.batch, in: bufio.NewReaderSize(in, 1<<20), bar: e.bar("loading", total, true)}
+	start := time.Now()
+	err = e.change(file, true, l.run)
+	_ = l.bar.Finish() // only looks
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "%s loaded into %s in %.1f s\n", plural(l.done, "key"), formatPath(path), time.Since(start).Seconds())
+	return nil
+}
+
+// parser returns the function that reads a line.
+func (f *loadFlags) parser(input string) (func([]byte) (pairToLoad, error), error) {
+	format := f.format
+	if format == "" {
+		format = map[string]string{".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}[filepath.Ext(input)]
+	}
+	switch format {
+	case "lines":
+		return func(line []byte) (pairToLoad, error) { return pairToLoad{key: line}, nil }, nil
+	case "tsv", "":
+		return f.parseTSV, nil
+	case "jsonl":
+		return parseJSONL, nil
+	}
+	return nil, fail(exitError, "there is no format %q: lines, tsv or jsonl", format)
+}
+
+// pairToLoad is what a line holds.
+type pairToLoad struct {
+	path       [][]byte // below the bucket
+	key, value []byte
+}
+
+func (f *loadFlags) parseTSV(line []byte) (p pairToLoad, err error) {
+	key, value, ok := bytes.Cut(line, []byte("\t"))
+	if !ok {
+		return p, fail(exitError, "no tab between key and value: --format lines takes whole lines as keys")
+	}
+	if f.literal {
+		return pairToLoad{key: key, value: value}, nil
+	}
+	if p.key, err = parseKey(string(key), false); err != nil {
+		return p, err
+	}
+	p.value = value
+	if bytes.IndexByte(value, '\\') >= 0 {
+		p.value, err = unescape(string(value))
+	}
+	return p, err
+}
+
+func parseJSONL(line []byte) (p pairToLoad, err error) {
+	var r struct {
+		record
+		Value json.RawMessage `json:"value"`
+	}
+	if err := json.Unmarshal(line, &r); err != nil {
+		return p, fail(exitError, "not the JSON of a key: %v", err)
+	}
+	if r.Bucket {
+		return p, fail(exitError, "a bucket, not a key: load its keys with a \"path\"")
+	}
+	if p.path, err = parsePath(r.Path); err != nil {
+		return p, err
+	}
+	switch {
+	case r.Key != nil && r.KeyHex == nil:
+		p.key = []byte(*r.Key)
+	case r.KeyHex != nil && r.Key == nil:
+		if p.key, err = hex.DecodeString(*r.KeyHex); err != nil {
+			return p, fail(exitError, "key_hex: %v", err)
+		}
+	default:
+		return p, fail(exitError, `neither "key" nor "key_hex", or both`)
+	}
+	var text string
+	switch {
+	case r.ValueHex != nil:
+		if p.value, err = hex.DecodeString(*r.ValueHex); err != nil {
+			return p, fail(exitError, "value_hex: %v", err)
+		}
+	case json.Unmarshal(r.Value, &text) == nil:
+		p.value = []byte(text)
+	default:
+		p.value = r.Value
+	}
+	return p, nil
+}
+
+// loader is one run of load.
+type loader struct {
+	path  [][]byte
+	parse func([]byte) (pairToLoad, error)
+	batch int
+	in    *bufio.Reader
+	bar   *progressbar.ProgressBar
+	line  int // read so far
+	done  int // committed
+}
+
+// batchBytes ends a transaction early if lines are long.
+const batchBytes = 32 << 20
+
+func (l *loader) run(db *folio.DB) error {
+	for more := true; more; {
+		n, size := 0, 0
+		err := db.Update(func(tx *folio.Tx) (err error) {
+			n, size, more, err = l.transaction(tx)
+			return err
+		})
+		if err != nil {
+			if l.line > 0 {
+				return fmt.Errorf("line %d: %w: %s before it are in the file", l.line, err, plural(l.done, "key"))
+			}
+			return err
+		}
+		l.done += n
+		_ = l.bar.Add(size) // only looks
+	}
+	return nil
+}
+
+// transaction puts up to a batch of lines, and tells whether there are more.
+func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
+	b, err := makeBucket(tx, l.path)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	for n < l.batch && size < batchBytes {
+		line, err := l.in.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return n, size, false, err
+		}
+		if len(line) == 0 {
+			return n, size, false, nil
+		}
+		l.line++
+		size += len(line)
+		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+		if len(line) == 0 {
+			continue // an empty line
+		}
+		p, err := l.parse(line)
+		if err != nil {
+			return n, size, false, err
+		}
+		into := b
+		if len(p.path) > 0 {
+			if into, err = makeBucket(tx, append(l.path[:len(l.path):len(l.path)], p.path...)); err != nil {
+				return n, size, false, err
+			}
+		}
+		if err := into.Put(p.key, p.value); err != nil {
+			return n, size, false, err
+		}
+		n++
+	}
+	return n, size, true, nil
+}

@@ -1,0 +1,350 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/meta"
+	"github.com/spf13/cobra"
+)
+
+func (e *env) pageCmd() *cobra.Command {
+	var isHex bool
+	c := &cobra.Command{
+		Use:   "page FILE N",
+		Short: "Decode a page",
+		Long: `Page prints the fields of a page and what is in it: the cells of a branch or leaf,
+the extents of a freelist page, the commit in a meta page. A page that is free, or
+inside of a run, shows what is left there. Pages of damaged files are printed as
+far as they make sense; the exit code is 3 then.`,
+		Example: `  kvctl page my.folio 0
+  kvctl page my.folio 1234
+  kvctl page my.folio 1234 --hex`,
+		Args: argCount(2, 2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			id, err := strconv.ParseUint(args[1], 10, 46)
+			if err != nil {
+				return fail(exitError, "%q is no page number", args[1])
+			}
+			return e.page(args[0], page.ID(id), isHex)
+		},
+	}
+	c.Flags().BoolVar(&isHex, "hex", false, "print the bytes as well")
+	return c
+}
+
+// page prints page id. The file is opened as a database only to make sure that
+// nobody writes to it: a damaged one can be looked at as well.
+func (e *env) page(path string, id page.ID, isHex bool) error {
+	var owner string
+	err := e.view(path, func(tx *folio.Tx) error {
+		units, err := survey(tx)
+		for _, u := range units {
+			if id >= page.ID(u.id) && id < page.ID(u.id+u.pages) {
+				owner = describeUnit(&u, id)
+			}
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, folio.ErrCorrupt) {
+		return err
+	}
+	metas, metaErr := readMetas(path, 0)
+	if metaErr != nil {
+		return metaErr
+	}
+	in := inspection{out: e.out, id: id, owner: owner}
+	for _, m := range metas {
+		if m.Err == nil && m.Meta.TxID >= in.meta.TxID {
+			in.meta = m.Meta
+		}
+	}
+	if in.meta.PageSize == 0 {
+		return err // neither can be read
+	}
+	if in.bytes, err = readPage(path, id, int(in.meta.PageSize)); err != nil {
+		return err
+	}
+	err = in.print()
+	if isHex {
+		fmt.Fprintln(e.out)
+		d := hex.Dumper(e.out)
+		d.Write(in.bytes[:in.meta.PageSize])
+		d.Close()
+	}
+	return err
+}
+
+func describeUnit(u *unit, id page.ID) string {
+	s := u.kind
+	if u.pages > 1 && u.kind != "meta" {
+		s = fmt.Sprintf("%s, of pages %d to %d", u.kind, u.id, u.id+u.pages-1)
+	}
+	if u.bucket != "" {
+		s += ", bucket " + u.bucket
+	}
+	return s
+}
+
+// readPage reads page id, or the run that begins there, straight from the file.
+func readPage(path string, id page.ID, size int) (page.Page, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	pages := info.Size() / int64(size)
+	if int64(id) >= pages {
+		return nil, fail(exitNotFound, "there is no page %d: the file has %s", id, plural(pages, "page"))
+	}
+	b := make(page.Page, size)
+	if _, err := f.ReadAt(b, int64(id)*int64(size)); err != nil {
+		return nil, err
+	}
+	n := int64(b.RunLen())
+	if k := b.Kind(); id < page.FirstID || k != page.KindOverflow && k != page.KindFreelist || n < 2 || n > pages-int64(id) {
+		return b, nil
+	}
+	run := make(page.Page, n*int64(size))
+	if _, err := f.ReadAt(run, int64(id)*int64(size)); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return run, nil
+}
+
+// inspection is the printing of one page.
+type inspection struct {
+	out   io.Writer
+	id    page.ID
+	bytes page.Page // the page, or its run
+	meta  meta.Meta // the newest
+	owner string
+}
+
+func (in *inspection) print() error {
+	fmt.Fprintf(in.out, "page %d: ", in.id)
+	if in.owner == "" {
+		in.owner = "not known what it is used for"
+	}
+	fmt.Fprintf(in.out, "%s\n\n", in.owner)
+	if in.id < page.FirstID {
+		return in.printMeta()
+	}
+	p := in.bytes
+	err := in.verify()
+	state := "right"
+	if err != nil {
+		f := finding(err)
+		state = f.What
+	}
+	sizeOfPage := int(in.meta.PageSize)
+	pairs := []string{
+		"checksum", fmt.Sprintf("%#016x, %s", p.Checksum(), state),
+		"txid", number(uint64(p.TxID())),
+		"kind", fmt.Sprintf("%d, %s", p.Kind(), p.Kind()),
+		"level", fmt.Sprint(p.Level()),
+		"count", fmt.Sprint(p.Count()),
+		"prefix length", fmt.Sprint(p.PrefixLen()),
+		"cell bytes", fmt.Sprint(p.CellBytes()),
+		"run length", fmt.Sprint(p.RunLen()),
+		"hint", fmt.Sprintf("%#x", p.Hint()),
+	}
+	isNode := p.Kind() == page.KindBranch || p.Kind() == page.KindLeaf
+	if err == nil && isNode {
+		used := btree.Used(p)
+		pairs = append(pairs, "used", fmt.Sprintf("%s of %s bytes, %s", number(used), number(sizeOfPage), percent(used, sizeOfPage)))
+	}
+	if err := fields(in.out, pairs...); err != nil {
+		return err
+	}
+	if err != nil {
+		if p.Kind().String() == "unknown" {
+			return nil // never written, or inside of a run
+		}
+		return fail(exitDamaged, "page %d: %s", in.id, state)
+	}
+	fmt.Fprintln(in.out)
+	switch p.Kind() {
+	case page.KindBranch:
+		return in.printBranch()
+	case page.KindLeaf:
+		return in.printLeaf()
+	case page.KindFreelist:
+		return in.printFreelist()
+	}
+	return nil
+}
+
+// verify checks the page as a reader would.
+func (in *inspection) verify() error {
+	p := in.bytes
+	switch p.Kind() {
+	case page.KindBranch, page.KindLeaf:
+		if p.ComputeChecksum(in.id, in.meta.FileID) != p.Checksum() {
+			return page.Corrupt(in.id, p.Kind(), "wrong checksum")
+		}
+		return btree.Verify(p, in.id, in.meta.HighWater)
+	case page.KindOverflow:
+		return btree.VerifyRun(p, in.id, in.meta.FileID, int(in.meta.PageSize))
+	case page.KindFreelist:
+		_, err := freelist.DecodePage(p, freelist.Link{ID: in.id, Birth: p.TxID(), Pages: p.RunLen()}, in.meta.FileID)
+		return err
+	}
+	return page.Corrupt(in.id, 0, "no page of a known kind")
+}
+
+func (in *inspection) printMeta() error {
+	m, err := meta.Decode(in.bytes, int(in.id))
+	if err != nil {
+		return err
+	}
+	root := "none, the file is empty"
+	if m.Root.ID != 0 {
+		root = fmt.Sprintf("page %d, written by transaction %s, %s", m.Root.ID, number(uint64(m.Root.Birth)), plural(m.Root.Count, "key"))
+	}
+	head := "none"
+	if m.Freelist.Head != 0 {
+		head = fmt.Sprintf("page %d, written by transaction %s", m.Freelist.Head, number(uint64(m.Freelist.HeadBirth)))
+	}
+	err = fields(in.out,
+		"txid", number(uint64(m.TxID)),
+		"page size", number(uint64(m.PageSize)),
+		"file id", fmt.Sprintf("%#016x", m.FileID),
+		"synced", fmt.Sprint(m.Synced),
+		"clean", fmt.Sprint(m.Clean),
+		"root", root,
+		"sequence", number(m.Root.Sequence),
+		"high-water mark", number(uint64(m.HighWater)),
+		"freelist head", head,
+		"free pages", number(m.Freelist.FreePages),
+		"freelist tail", plural(len(m.Freelist.Tail), "byte"),
+		"commit record", recordText(&m),
+	)
+	if err != nil {
+		return err
+	}
+	if len(m.Freelist.Tail) > 0 {
+		fmt.Fprintln(in.out, "\nfreelist tail")
+		if err := in.printDeltas(m.Freelist.Tail); err != nil {
+			return err
+		}
+	}
+	if len(m.Record) > 0 {
+		fmt.Fprintln(in.out, "\ncommit record")
+		for _, u := range m.Record {
+			fmt.Fprintf(in.out, "  page %-10d checksum %#016x\n", u.ID, u.Sum)
+		}
+	}
+	return nil
+}
+
+func (in *inspection) printBranch() error {
+	t := table{from: 0, to: 4}
+	t.row("cell", "child", "keys below", "child's txid", "  keys from")
+	for i, c := range btree.Cells(in.bytes) {
+		t.row(fmt.Sprint(i), fmt.Sprint(c.Child), number(c.ChildKeys), number(uint64(c.ChildBirth)), "  "+keyText(&c, i == 0))
+	}
+	return t.write(in.out)
+}
+
+// keyText writes a key of a cell.
+func keyText(c *btree.CellInfo, first bool) string {
+	if first && c.KeyLen == 0 {
+		return "(the first)"
+	}
+	s := cut(formatKey(c.Key), 60)
+	if c.KeyRun != 0 {
+		s += fmt.Sprintf(" (%s, in page %d)", plural(c.KeyLen, "byte"), c.KeyRun)
+	}
+	return s
+}
+
+func (in *inspection) printLeaf() error {
+	t := table{from: 0, to: 3}
+	t.row("cell", "key bytes", "value bytes", "  key", "  value")
+	for i, c := range btree.Cells(in.bytes) {
+		value := cut(formatValue(c.Value), 60)
+		switch {
+		case c.Bucket != nil && c.Bucket.Root == 0:
+			value = fmt.Sprintf("(bucket of %s, in here)", plural(c.Bucket.Count, "key"))
+		case c.Bucket != nil:
+			value = fmt.Sprintf("(bucket of %s, in page %d)", plural(c.Bucket.Count, "key"), c.Bucket.Root)
+		case c.ValueRun != 0:
+			value = fmt.Sprintf("(in page %d)", c.ValueRun)
+		}
+		t.row(fmt.Sprint(i), number(c.KeyLen), number(c.ValueLen), "  "+keyText(&c, false), "  "+value)
+	}
+	return t.write(in.out)
+}
+
+func (in *inspection) printFreelist() error {
+	p, err := freelist.DecodePage(in.bytes, freelist.Link{ID: in.id, Birth: in.bytes.TxID(), Pages: in.bytes.RunLen()}, in.meta.FileID)
+	if err != nil {
+		return err
+	}
+	next := "none"
+	if p.Next.ID != 0 {
+		next = fmt.Sprintf("page %d, written by transaction %s", p.Next.ID, number(uint64(p.Next.Birth)))
+	}
+	fmt.Fprintf(in.out, "older: %s; payload: %s\n\n", next, plural(len(p.Payload), "byte"))
+	if !p.Checkpoint {
+		return in.printDeltas(p.Payload)
+	}
+	list, err := freelist.Load(p.Payload, nil, page.MaxID)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(in.out, "all that was free:")
+	for e := range list.All() {
+		fmt.Fprintf(in.out, "  %s\n", extent(e))
+	}
+	return nil
+}
+
+func (in *inspection) printDeltas(b []byte) error {
+	return freelist.DecodeDeltas(b, page.MaxID, func(d freelist.Delta) error {
+		_, err := fmt.Fprintf(in.out, "  transaction %s took %s, freed %s\n", number(uint64(d.TxID)), extents(d.Taken), extents(d.Freed))
+		return err
+	})
+}
+
+func extents(es []freelist.Extent) string {
+	if len(es) == 0 {
+		return "nothing"
+	}
+	s := ""
+	for i, e := range es {
+		if i > 0 {
+			s += " "
+		}
+		s += extent(e)
+	}
+	return s
+}
+
+func extent(e freelist.Extent) string {
+	if e.Len == 1 {
+		return fmt.Sprint(e.Start)
+	}
+	return fmt.Sprintf("%d-%d", e.Start, e.End()-1)
+}
+
+// recordText says what is in the commit record.
+func recordText(m *meta.Meta) string {
+	if m.Synced {
+		return "none: the pages were flushed before the meta page"
+	}
+	return fmt.Sprintf("%d pages and runs", len(m.Record))
+}

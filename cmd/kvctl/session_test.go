@@ -1,0 +1,178 @@
+package main
+
+// The tests of kvctl are sessions: files in testdata with commands and what they
+// print, each run in a directory of its own. A line that begins with $ is a
+// command; lines that begin with < are its input; "exit N" is its code if that is
+// not 0, and "!" begins a line of stderr. Besides kvctl there are commands that
+// damage files. go test -run Golden -update writes what kvctl prints now.
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/foliodb/folio"
+)
+
+var update = flag.Bool("update", false, "write the sessions in testdata again")
+
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.session")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no sessions in testdata", err)
+	}
+	for _, file := range files {
+		file, err := filepath.Abs(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".session"), func(t *testing.T) { session(t, file) })
+	}
+}
+
+func session(t *testing.T, file string) {
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	var got bytes.Buffer
+	lines := strings.Split(strings.ReplaceAll(string(want), "\r\n", "\n"), "\n")
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		if strings.HasPrefix(line, "#") || line == "" && i+1 < len(lines) && strings.HasPrefix(lines[i+1], "#") {
+			fmt.Fprintln(&got, line)
+			continue
+		}
+		command, ok := strings.CutPrefix(line, "$ ")
+		if !ok {
+			continue // what it printed once
+		}
+		fmt.Fprintln(&got, line)
+		var input strings.Builder
+		for i+1 < len(lines) && strings.HasPrefix(lines[i+1], "<") {
+			i++
+			fmt.Fprintln(&got, lines[i])
+			fmt.Fprintln(&input, strings.TrimPrefix(strings.TrimPrefix(lines[i], "<"), " "))
+		}
+		execute(t, words(t, command), input.String(), &got)
+	}
+	if *update {
+		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got.String() != strings.ReplaceAll(string(want), "\r\n", "\n") {
+		t.Errorf("run go test -run Golden -update and look at the difference; it prints now:\n%s", got.String())
+	}
+}
+
+// varying is what differs from run to run: ids, checksums, times.
+var varying = regexp.MustCompile(`0x[0-9a-f]{16}|[0-9a-f]{16}|\b\d+\.\d s\b`)
+
+// execute runs a command and writes what it prints.
+func execute(t *testing.T, args []string, input string, out *bytes.Buffer) {
+	if args[0] != "kvctl" {
+		damage(t, args)
+		return
+	}
+	var stdout, stderr bytes.Buffer
+	code := run(args[1:], strings.NewReader(input), &stdout, &stderr)
+	for _, line := range strings.SplitAfter(stdout.String(), "\n") {
+		out.WriteString(varying.ReplaceAllString(line, "<varies>"))
+	}
+	if stdout.Len() > 0 && !bytes.HasSuffix(stdout.Bytes(), []byte("\n")) {
+		out.WriteString("<no newline>\n")
+	}
+	for line := range strings.Lines(stderr.String()) {
+		out.WriteString("! " + varying.ReplaceAllString(line, "<varies>"))
+	}
+	if code != 0 {
+		fmt.Fprintf(out, "exit %d\n", code)
+	}
+}
+
+// words splits a command as a shell does, with single quotes only.
+func words(t *testing.T, s string) (ws []string) {
+	t.Helper()
+	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
+		if s[0] == '\'' {
+			w, rest, ok := strings.Cut(s[1:], "'")
+			if !ok {
+				t.Fatalf("no end of the quote: %s", s)
+			}
+			ws, s = append(ws, w), rest
+			continue
+		}
+		w, rest, _ := strings.Cut(s, " ")
+		ws, s = append(ws, w), rest
+	}
+	return ws
+}
+
+// damage runs the commands that are not kvctl.
+func damage(t *testing.T, args []string) {
+	t.Helper()
+	n := func(i int) int64 {
+		v, err := strconv.ParseInt(args[i], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	var err error
+	switch args[0] {
+	case "flip": // FILE OFFSET: turns the bits of a byte over
+		err = patch(args[1], n(2), func(b []byte) { b[0] ^= 0xff }, 1)
+	case "zero": // FILE OFFSET LENGTH
+		err = patch(args[1], n(2), func(b []byte) { clear(b) }, int(n(3)))
+	case "truncate": // FILE SIZE
+		err = os.Truncate(args[1], n(2))
+	case "write": // FILE TEXT
+		err = os.WriteFile(args[1], []byte(strings.Join(args[2:], " ")), 0o644)
+	case "fill": // FILE BUCKET N: keys key0000000.. with small values
+		err = fill(args[1], args[2], int(n(3)))
+	default:
+		t.Fatalf("there is no command %s", args[0])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func patch(file string, off int64, change func([]byte), n int) error {
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, n)
+	if _, err := f.ReadAt(b, off); err != nil {
+		return err
+	}
+	change(b)
+	_, err = f.WriteAt(b, off)
+	return err
+}
+
+func fill(file, bucket string, n int) error {
+	db, err := folio.Open(file, 0o644, nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.Update(func(tx *folio.Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte(bucket))
+		for i := 0; i < n && err == nil; i++ {
+			err = b.Put(fmt.Appendf(nil, "key%07d", i), fmt.Appendf(nil, "value %d", i))
+		}
+		return err
+	})
+}
