@@ -7,8 +7,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Every directory with a go.mod is a module of its own.
 MODULES := $(sort $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path './.*'))))
 
-# $(call each,command) runs a command in every module.
-each = @set -e; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)); done
+# $(call each,command) runs a command in every module, and fails if it failed in any.
+each = @ok=0; for m in $(MODULES); do echo "== $$m: $(1)"; (cd $$m && $(1)) || ok=1; done; exit $$ok
 
 .PHONY: help
 help: ## print this list

@@ -6,6 +6,7 @@ package folio
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/meta"
@@ -39,7 +40,7 @@ type Tx struct {
 	store    *store // of a write transaction
 	trees    *btree.Writer
 	handles  [2]Bucket // the first buckets opened cost no allocation
-	handed   int
+	handed   atomic.Int32
 	onCommit []func()
 }
 
@@ -70,11 +71,14 @@ func (tx *Tx) reader() *reader {
 	return &tx.read
 }
 
-// newBucket returns memory for a Bucket.
+// newBucket returns memory for a Bucket. Programs written for bbolt open buckets of
+// one reader in several goroutines, which it happened to bear. They must not get
+// the same memory: one would read another's bucket.
 func (tx *Tx) newBucket() *Bucket {
-	if tx.handed < len(tx.handles) && !tx.writable {
-		tx.handed++
-		return &tx.handles[tx.handed-1]
+	if !tx.writable && int(tx.handed.Load()) < len(tx.handles) {
+		if i := int(tx.handed.Add(1)); i <= len(tx.handles) {
+			return &tx.handles[i-1]
+		}
 	}
 	return new(Bucket)
 }

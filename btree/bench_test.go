@@ -145,6 +145,27 @@ func BenchmarkGet(b *testing.B) {
 
 // BenchmarkGetHot looks the same 64 keys up, whose pages are in the processor's
 // caches.
+func BenchmarkGetMany(b *testing.B) {
+	a := benchTree(b)
+	keys := make([][]byte, 1<<16)
+	for i := range keys {
+		keys[i] = benchKey(nil, rand.Uint64N(benchKeys))
+	}
+	const n = 64
+	b.ResetTimer()
+	for i := 0; i < b.N; i += n {
+		from := i & (1<<16 - 1)
+		err := a.tree.GetMany(keys[from:from+n], func(_ int, v []byte, _ byte) {
+			if v == nil {
+				b.Fatal("missing")
+			}
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkGetHot(b *testing.B) {
 	a := benchTree(b)
 	keys := make([][]byte, 64)

@@ -113,7 +113,7 @@ func describeMeta(s meta.Slot) string {
 	case s.Meta.Synced:
 		text += ", two flushes"
 	default:
-		text += fmt.Sprintf(", one flush, of %d pages and runs", len(s.Meta.Record))
+		text += ", one flush, of " + recordText(&s.Meta)
 	}
 	return text
 }

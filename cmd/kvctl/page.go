@@ -346,5 +346,8 @@ func recordText(m *meta.Meta) string {
 	if m.Synced {
 		return "none: the pages were flushed before the meta page"
 	}
-	return fmt.Sprintf("%d pages and runs", len(m.Record))
+	if len(m.Record) == 1 {
+		return "1 page or run"
+	}
+	return number(len(m.Record)) + " pages and runs"
 }

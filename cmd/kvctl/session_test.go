@@ -69,9 +69,20 @@ func session(t *testing.T, file string) {
 		}
 		return
 	}
-	if got.String() != strings.ReplaceAll(string(want), "\r\n", "\n") {
-		t.Errorf("run go test -run Golden -update and look at the difference; it prints now:\n%s", got.String())
+	if got, want := got.String(), strings.Join(lines, "\n"); got != want {
+		t.Errorf("run go test -run Golden -update and look at the difference, which begins so:\n%s", difference(got, want))
 	}
+}
+
+// difference returns the first lines that differ.
+func difference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	i := 0
+	for i < len(g) && i < len(w) && g[i] == w[i] {
+		i++
+	}
+	some := func(lines []string) string { return strings.Join(lines[min(i, len(lines)):min(i+5, len(lines))], "\n") }
+	return fmt.Sprintf("line %d\n--- is\n%s\n--- should be\n%s", i+1, some(g), some(w))
 }
 
 // varying is what differs from run to run: ids, checksums, times.

@@ -74,7 +74,7 @@ func tour(db *folio.DB, w io.Writer) error {
 		startingWith("Unmarshal"),
 		below("encoding/json/"),
 		middle("net/", "net0"),
-		line("sync/waitgroup.go", 1),
+		line("sync/waitgroup.go", 14),
 	})
 }
 
@@ -98,7 +98,7 @@ func uses(word, dir string, most int) question {
 		}
 		// Counting needs no walk over what it counts.
 		n := list.Count([]byte(dir), folio.PrefixEnd([]byte(dir)))
-		return number(n) + " files", results
+		return fileCount(n), results
 	}}
 }
 
@@ -137,7 +137,7 @@ func common(names ...string) question {
 			}
 			path = furthest
 		}
-		return number(n) + " files", results
+		return fileCount(n), results
 	}}
 }
 
@@ -151,7 +151,7 @@ func startingWith(prefix string) question {
 			if len(results) == shown {
 				break
 			}
-			results = append(results, fmt.Sprintf("%s, in %s files", word, number(words.Bucket(word).Len())))
+			results = append(results, fmt.Sprintf("%s, in %s", word, fileCount(words.Bucket(word).Len())))
 		}
 		n := words.Count([]byte(prefix), folio.PrefixEnd([]byte(prefix)))
 		return number(n) + " of " + number(words.Len()), results
@@ -170,7 +170,7 @@ func below(dir string) question {
 				results = append(results, fmt.Sprintf("%s, %s", path, size(int64(len(text)))))
 			}
 		}
-		return fmt.Sprintf("%s files, %s", number(n), size(int64(total))), results
+		return fmt.Sprintf("%s, %s", fileCount(n), size(int64(total))), results
 	}}
 }
 
@@ -203,6 +203,14 @@ func line(path string, n int) question {
 		}
 		return "it is not that long", nil
 	}}
+}
+
+// fileCount formats a number of files.
+func fileCount[T int | uint64](n T) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return number(n) + " files"
 }
 
 // lineList formats some line numbers.
