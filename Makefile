@@ -2,6 +2,7 @@
 
 GO          ?= go
 FUZZTIME    ?= 30s
+CRASHES     ?= 100
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Every directory with a go.mod is a module of its own.
@@ -76,7 +77,8 @@ bench: ## compare with bbolt, in one run; BENCHFLAGS goes to the program
 	$(GO) -C bench run . $(BENCHFLAGS)
 
 .PHONY: golden
-golden: ## write the expected outputs of kvctl and the tables of docs/format.md again
+golden: ## write missing golden files, the expected outputs of kvctl and the tables of docs/format.md
+	$(GO) test -run 'Golden|Format' . -update-golden
 	cd cmd/kvctl && $(GO) test -run Golden . -update
 	$(GO) test ./internal/layout -update
 
@@ -85,8 +87,8 @@ crash: ## stop a database at every point of short runs
 	$(GO) test -run Crash -short .
 
 .PHONY: crash-long
-crash-long: ## stop databases at random points for long; SEED= repeats a run
-	FOLIO_CRASH_LONG=1 FOLIO_SEED=$(SEED) $(GO) test -run Crash -v -timeout 0 .
+crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
+	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
 
 .PHONY: docs-check
 docs-check: ## are the tables, the links and the examples of the documentation right?

@@ -66,6 +66,13 @@ func (b *batch) run() {
 	}
 	b.db.batchMu.Unlock()
 
+	// A function that ends the goroutine (runtime.Goexit) ends this one; each
+	// is run alone then, in the goroutine of its caller.
+	defer func() {
+		for _, c := range b.calls {
+			c.err <- errRetryAlone
+		}
+	}()
 	for len(b.calls) > 0 {
 		failed := -1
 		err := b.db.Update(func(tx *Tx) error {
@@ -81,6 +88,7 @@ func (b *batch) run() {
 			for _, c := range b.calls {
 				c.err <- err
 			}
+			b.calls = nil
 			return
 		}
 		b.calls[failed].err <- errRetryAlone

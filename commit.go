@@ -62,7 +62,7 @@ func (tx *Tx) commit() error {
 	if err := tx.change(tx.flush); err != nil {
 		return err
 	}
-	if tx.store.pages == 0 && len(tx.store.freed) == 0 {
+	if tx.store.pages == 0 && len(tx.store.freed) == 0 && !tx.root.changed {
 		return nil
 	}
 	db := tx.db
@@ -105,7 +105,7 @@ func (c *commit) prepare() error {
 	}
 	h := c.tx.root.tree.Header()
 	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: h.Root, Birth: h.Birth})
-	m.Root.Count = h.Count
+	m.Root.Count, m.Root.Sequence = h.Count, c.tx.root.sequence
 	c.noteSpace(freed)
 	slices.SortFunc(c.units, func(a, b unit) int { return cmp.Compare(a.id, b.id) })
 	if !m.Synced {
@@ -321,7 +321,10 @@ func (c *commit) writePages() error {
 			page.Page(b).SetTxID(c.txid)
 			btree.SealRun(b, u.id, c.meta.FileID)
 		default:
-			b = c.layout(out[used:used+ps:used+ps], u)
+			b = out[used : used+ps : used+ps]
+			if err := c.layout(b, u); err != nil {
+				return err
+			}
 			used += ps
 		}
 		if !c.meta.Synced {
@@ -334,16 +337,18 @@ func (c *commit) writePages() error {
 }
 
 // layout lays node u out in b as it will be in the file.
-func (c *commit) layout(b page.Page, u unit) []byte {
+func (c *commit) layout(b page.Page, u unit) error {
 	btree.Layout(b, c.s.dirty[u.dirty].buf)
 	btree.SetRefs(b, c.final)
 	b.SetTxID(c.txid)
 	b.Seal(u.id, c.meta.FileID)
 	if invariants.Enabled {
-		err := btree.Verify(b, u.id, c.meta.HighWater)
-		invariants.Check(err == nil, "about to write a bad page: %v", err)
+		// A bad page can come from damage that no checksum tells.
+		if err := btree.Verify(b, u.id, c.meta.HighWater); err != nil {
+			return fmt.Errorf("about to write a bad page: %w", err)
+		}
 	}
-	return b
+	return nil
 }
 
 // undo gives back what prepare took. The file still has the old state.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -107,35 +108,48 @@ func writeZeros(w io.Writer, buf []byte, n int64) error {
 }
 
 // CopyFile writes the database as the transaction sees it to the file path, which
-// is created with permissions mode or replaced, and makes it durable. The file
-// appears under its name only when it is complete.
-func (tx *Tx) CopyFile(path string, mode os.FileMode) (err error) {
+// is created with permissions mode (before umask) or replaced, and makes it
+// durable. The file appears under its name only when it is complete. What is not a
+// regular file, a pipe or a device, is written to instead.
+func (tx *Tx) CopyFile(path string, mode os.FileMode) error {
 	if tx.db == nil {
 		return ErrTxClosed
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".copy-*")
-	if err != nil {
-		return fmt.Errorf("folio: copy: %w", err)
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
 	}
-	defer func() {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+			return fmt.Errorf("folio: copy: %w", err)
 		}
-	}()
-	if _, err := tx.WriteTo(f); err != nil {
-		return err
+		_, err = tx.WriteTo(f)
+		return errors.Join(err, f.Close())
 	}
-	if err := errors.Join(f.Chmod(mode), f.Sync()); err != nil {
+	tmp := fmt.Sprintf("%s.copy-%016x", path, randomID())
+	err := tx.copyNew(tmp, mode)
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		// What matters is why it failed; a file left behind is only litter.
+		_ = os.Remove(tmp)
 		return fmt.Errorf("folio: copy: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("folio: copy: %w", err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("folio: copy: %w", err)
-	}
-	if err := tx.db.fs.SyncDir(filepath.Dir(path)); err != nil {
+	if err := vfs.OS().SyncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("folio: copy: %w", err)
 	}
 	return nil
+}
+
+// copyNew writes the snapshot to the new file path and syncs it.
+func (tx *Tx) copyNew(path string, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	if _, err = tx.WriteTo(f); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }

@@ -31,6 +31,7 @@ type crashCase struct {
 	options folio.Options
 	noMap   bool // metas go by WriteAt
 	empty   bool // there is an empty file at first
+	few     bool // transactions, so that most cuts are before the first of them
 	windows int  // times that a few transactions run and are then cut off
 	states  int  // cuts in each window
 	tx      func(h *crashHistory, tx *folio.Tx, m *foliotest.Bucket)
@@ -42,7 +43,7 @@ var crashCases = []crashCase{
 	{name: "small, two flushes", options: folio.Options{TwoFlushes: true}, windows: 12, states: 60, tx: crashSmall},
 	{name: "small, 16 KiB pages", options: folio.Options{PageSize: 16384}, windows: 8, states: 40, tx: crashSmall},
 	{name: "small, 64 KiB pages", options: folio.Options{PageSize: 65536}, windows: 4, states: 30, tx: crashSmall},
-	{name: "creation", windows: 1, states: 600, tx: crashSmall},
+	{name: "creation", few: true, windows: 1, states: 1500, tx: crashSmall},
 	{name: "empty file", empty: true, windows: 2, states: 300, tx: crashSmall},
 	{name: "empty file, 16 KiB pages", empty: true, options: folio.Options{PageSize: 16384}, windows: 2, states: 60, tx: crashSmall},
 	{name: "initial size", options: folio.Options{InitialSize: 100 << 10}, windows: 4, states: 60, tx: crashSmall},
@@ -130,7 +131,11 @@ func (c *crashCase) run(controls foliotest.Controls) (*crashHistory, error) {
 		h.disk.Put(crashFile, nil)
 	}
 	for window := range c.windows {
-		if err := h.advance(4 + h.rnd.IntN(6)); err != nil {
+		n := 4 + h.rnd.IntN(6)
+		if c.few {
+			n = 1
+		}
+		if err := h.advance(n); err != nil {
 			return h, fmt.Errorf("-seed %d, window %d: %w", seed, window, err)
 		}
 		for i := range c.states * *crashN {

@@ -228,11 +228,14 @@ func (b *Bucket) moveBucket(name []byte, dst *Bucket) error {
 		return ErrBucketExists
 	case old != nil:
 		return ErrIncompatibleValue
-	case dst.depth+c.height() > MaxBucketDepth:
-		return ErrBucketTooDeep
 	}
 	if err := c.flushChildren(); err != nil {
 		return err
+	}
+	if dst.depth > b.depth { // else it was not less deep before
+		if err := b.tx.fitsBelow(&c.tree, dst.depth+1); err != nil {
+			return err
+		}
 	}
 	payload, err := c.payload()
 	if err != nil {
@@ -252,13 +255,17 @@ func (b *Bucket) moveBucket(name []byte, dst *Bucket) error {
 	return nil
 }
 
-// height returns how many levels of opened buckets there are from b down.
-func (b *Bucket) height() int {
-	h := 0
-	for _, c := range b.children {
-		h = max(h, c.height())
+// fitsBelow returns ErrBucketTooDeep if t, at depth, would have buckets below
+// MaxBucketDepth. Payloads are up to date.
+func (tx *Tx) fitsBelow(t *btree.Tree, depth int) error {
+	if depth > MaxBucketDepth {
+		return ErrBucketTooDeep
 	}
-	return h + 1
+	return t.Buckets(func(payload []byte) error {
+		var in btree.Tree
+		in.Init(tx.store, btree.DecodeHeader(payload), payload[btree.HeaderSize:])
+		return tx.fitsBelow(&in, depth+1)
+	})
 }
 
 func (b *Bucket) setDepth(d int) {

@@ -42,6 +42,9 @@ func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
 
 // openFS is Open on any file system.
 func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) {
+	if path == "" && !o.InMemory {
+		return nil, errors.New("folio: open: the path is empty")
+	}
 	if ps := o.pageSize(); ps < page.MinSize || ps > page.MaxSize || ps&(ps-1) != 0 {
 		return nil, fmt.Errorf("folio: page size %d: it must be a power of two from %d to %d", ps, page.MinSize, page.MaxSize)
 	}
@@ -61,7 +64,8 @@ func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) 
 		return db, nil
 	}
 	closeErr := db.release()
-	if err == ErrTimeout && closeErr == nil {
+	// Programs compare these with == and with os.IsNotExist.
+	if _, ok := err.(*fs.PathError); (ok || err == ErrTimeout) && closeErr == nil {
 		return nil, err
 	}
 	return nil, errors.Join(fmt.Errorf("folio: open %s: %w", path, err), closeErr)
@@ -130,12 +134,15 @@ func (db *DB) openFile(mode os.FileMode) (created bool, err error) {
 	for {
 		db.file, err = db.fs.OpenFile(db.path, flag, mode)
 		if errors.Is(err, fs.ErrNotExist) && !db.opts.ReadOnly {
-			if err = db.create(mode); errors.Is(err, fs.ErrExist) {
-				continue // somebody else was faster
-			}
-			created = err == nil
-			if created {
+			createErr := db.create(followLinks(db.path), mode)
+			switch {
+			case createErr == nil:
+				created = true
 				continue
+			case errors.Is(createErr, fs.ErrExist):
+				continue // somebody else was faster
+			case !errors.Is(createErr, fs.ErrNotExist): // else err says it better
+				err = createErr
 			}
 		}
 		if err != nil {
@@ -185,8 +192,8 @@ func (db *DB) lock() error {
 // create makes a new database file. It gets its name when it is durable, so that
 // a crash leaves no file or a good one. If there is a file by then, the error is
 // fs.ErrExist.
-func (db *DB) create(mode os.FileMode) error {
-	tmp := fmt.Sprintf("%s.new-%016x", db.path, randomID())
+func (db *DB) create(path string, mode os.FileMode) error {
+	tmp := fmt.Sprintf("%s.new-%016x", path, randomID())
 	f, err := db.fs.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
@@ -197,14 +204,29 @@ func (db *DB) create(mode os.FileMode) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = db.fs.Publish(tmp, db.path)
+		err = db.fs.Publish(tmp, path)
 	}
 	if err != nil {
 		// What matters is why it failed; a file left behind is only litter.
 		_ = db.fs.Remove(tmp)
 		return err
 	}
-	return db.fs.SyncDir(filepath.Dir(db.path))
+	return db.fs.SyncDir(filepath.Dir(path))
+}
+
+// followLinks returns where a symbolic link at path leads, which need not exist.
+func followLinks(path string) string {
+	for range 40 { // as many as the kernel follows
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return path
 }
 
 // initInPlace makes an empty file a database. The second meta is durable before

@@ -275,6 +275,40 @@ func (t *Tree) holdsBucket(n node, lo, hi []byte) (bool, error) {
 	return false, nil
 }
 
+// Buckets calls fn with the payload of each nested bucket of t, until fn returns an
+// error, which it returns. Only nodes whose flags admit one are read.
+func (t *Tree) Buckets(fn func(payload []byte) error) error {
+	n, err := t.rootNode()
+	if n == nil || err != nil {
+		return err
+	}
+	return t.bucketsBelow(n, fn)
+}
+
+func (t *Tree) bucketsBelow(n node, fn func(payload []byte) error) error {
+	for i := range n.count() {
+		if n.isLeaf() {
+			if c := n.leafCell(i); c.flags&FlagBucket != 0 {
+				if err := fn(c.payload); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if n.childFlags(i)&FlagBucket == 0 {
+			continue
+		}
+		c, err := t.walkChild(n, i)
+		if err != nil {
+			return err
+		}
+		if err := t.bucketsBelow(c, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // repair merges the underfull nodes on the way to key, or to the tree's edge if
 // key is nil.
 func (w *Writer) repair(t *Tree, key []byte) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/foliodb/folio"
@@ -106,17 +107,23 @@ func (e *env) check(file string, asJSON bool) error {
 	err := e.view(file, func(tx *folio.Tx) error {
 		pages = tx.Size() / int64(tx.DB().Info().PageSize)
 		bar := e.bar("checking", pages, false)
-		defer bar.Finish()
-		progress := folio.WithProgress(func(done, _ uint64) { _ = bar.Set64(int64(done)) }) // only looks
+		var mu sync.Mutex // the check runs on, and draws, while a finding is printed
+		progress := folio.WithProgress(func(done, _ uint64) {
+			mu.Lock()
+			defer mu.Unlock()
+			_ = bar.Set64(int64(done)) // only looks
+		})
 		for err := range tx.Check(progress) {
 			f := finding(err)
 			found = append(found, f)
 			if !asJSON {
+				mu.Lock()
 				_ = bar.Clear()
 				fmt.Fprintln(e.out, f.String())
+				mu.Unlock()
 			}
 		}
-		return nil
+		return bar.Finish()
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,139 @@
+package folio_test
+
+// Tests of things that went wrong once.
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foliodb/folio"
+)
+
+func openNew(t *testing.T) *folio.DB {
+	db, err := folio.Open(filepath.Join(t.TempDir(), "db"), 0o600, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+// TestOpenDanglingLink: opening a symbolic link to nothing creates its target.
+func TestOpenDanglingLink(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink("target", filepath.Join(dir, "link")))
+	db, err := folio.Open(filepath.Join(dir, "link"), 0o600, &folio.Options{Timeout: time.Second})
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	require.FileExists(t, filepath.Join(dir, "target"))
+}
+
+// TestOpenErrorsCompare: programs ask os.IsNotExist and compare with ErrTimeout.
+func TestOpenErrorsCompare(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	_, err := folio.Open(path, 0o600, &folio.Options{ReadOnly: true})
+	require.True(t, os.IsNotExist(err), "%v", err)
+	_, err = folio.Open("", 0o600, nil)
+	require.ErrorContains(t, err, "path is empty")
+	_, err = folio.Open(filepath.Join(path, "no", "dir"), 0o600, nil)
+	require.True(t, os.IsNotExist(err), "%v", err)
+}
+
+// TestCopyFileKeepsDevices: a copy to a pipe or a device goes there, and a link is
+// followed.
+func TestCopyFileKeepsDevices(t *testing.T) {
+	db := openNew(t)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "target"), nil, 0o600))
+	require.NoError(t, os.Symlink("target", filepath.Join(dir, "link")))
+	require.NoError(t, db.View(func(tx *folio.Tx) error { return tx.CopyFile(filepath.Join(dir, "link"), 0o600) }))
+	info, err := os.Lstat(filepath.Join(dir, "link"))
+	require.NoError(t, err)
+	require.Equal(t, os.ModeSymlink, info.Mode().Type())
+	copied, err := folio.Open(filepath.Join(dir, "target"), 0o600, &folio.Options{ReadOnly: true})
+	require.NoError(t, err)
+	require.NoError(t, copied.Close())
+
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	go func() {
+		defer w.Close()
+		if runtime.GOOS == "linux" {
+			_ = db.View(func(tx *folio.Tx) error {
+				return tx.CopyFile(fmt.Sprintf("/proc/self/fd/%d", w.Fd()), 0o600)
+			})
+		}
+	}()
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	if runtime.GOOS == "linux" {
+		require.Len(t, got, 2*4096)
+	}
+}
+
+// TestMoveBucketTooDeep: what is below the moved bucket counts, opened or not.
+func TestMoveBucketTooDeep(t *testing.T) {
+	db := openNew(t)
+	chain := func(tx *folio.Tx, name string, depth int) *folio.Bucket {
+		b, err := tx.CreateBucketIfNotExists([]byte(name))
+		require.NoError(t, err)
+		for range depth - 1 {
+			b, err = b.CreateBucketIfNotExists([]byte("b"))
+			require.NoError(t, err)
+		}
+		return b
+	}
+	require.NoError(t, db.Update(func(tx *folio.Tx) error {
+		chain(tx, "long", folio.MaxBucketDepth-10)
+		return nil
+	}))
+	require.NoError(t, db.Update(func(tx *folio.Tx) error {
+		require.Equal(t, folio.ErrBucketTooDeep, tx.MoveBucket([]byte("long"), nil, chain(tx, "short", 11)))
+		return tx.MoveBucket([]byte("long"), nil, chain(tx, "shorter", 10))
+	}))
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		for err := range tx.Check() {
+			t.Error(err)
+		}
+		return nil
+	}))
+}
+
+// TestRootSequence: the root bucket, reached through its cursor, keeps its sequence.
+func TestRootSequence(t *testing.T) {
+	db := openNew(t)
+	require.NoError(t, db.Update(func(tx *folio.Tx) error { return tx.Cursor().Bucket().SetSequence(7) }))
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		require.EqualValues(t, 7, tx.Cursor().Bucket().Sequence())
+		return nil
+	}))
+}
+
+// TestBatchGoexit: a function that ends its goroutine ends its caller's, and does
+// not hold up the others in its batch.
+func TestBatchGoexit(t *testing.T) {
+	db := openNew(t)
+	db.MaxBatchSize = 2
+	db.MaxBatchDelay = time.Hour
+	gone := make(chan bool)
+	go func() {
+		defer close(gone)
+		_ = db.Batch(func(*folio.Tx) error { runtime.Goexit(); return nil })
+	}()
+	err := db.Batch(func(tx *folio.Tx) error {
+		_, err := tx.CreateBucketIfNotExists([]byte("b"))
+		return err
+	})
+	require.NoError(t, err)
+	<-gone
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		require.NotNil(t, tx.Bucket([]byte("b")))
+		return nil
+	}))
+}
