@@ -230,6 +230,16 @@ func (h *crashHistory) allowed(cut int) []*foliotest.Bucket {
 	return []*foliotest.Bucket{state}
 }
 
+// named tells whether the file must have its name when the disk is cut at an
+// event: once Open has created it, or, if a dead process had, once there is a
+// commit.
+func (h *crashHistory) named(cut int) bool {
+	if h.floor == 0 {
+		return h.opened >= 0 && cut >= h.opened
+	}
+	return len(h.commits) > 0 && cut >= h.commits[0].acked
+}
+
 // crash cuts the disk off at a random event, opens what is left, goes on with it,
 // and cuts it off again.
 func (h *crashHistory) crash(rnd *rand.Rand) error {
@@ -270,7 +280,7 @@ func (h *crashHistory) cut(rnd *rand.Rand) (int, *crashHistory, error) {
 	if kind == "kill" {
 		next.floor, next.first = cut, h.allowed(cut)
 	}
-	err := next.recovered(h.allowed(cut), h.opened >= 0 && cut >= h.opened)
+	err := next.recovered(h.allowed(cut), h.named(cut))
 	if err != nil {
 		err = fmt.Errorf("%s at event %d of %d: %w", kind, cut, events, err)
 	}

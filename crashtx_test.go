@@ -91,7 +91,7 @@ func crashRuns(h *crashHistory, tx *folio.Tx, m *foliotest.Bucket) {
 // bytes: freelist pages follow each other fast, and checkpoints them.
 func crashScatter(h *crashHistory, tx *folio.Tx, m *foliotest.Bucket) {
 	b, bm := crashBucket(tx, m, "b")
-	if h.next < 4 {
+	if h.next < 4 || bm.Len() == 0 {
 		for i := range 125 {
 			h.crashPut(b, bm, fmt.Sprintf("key %03d %03d", h.rnd.IntN(200), i), 950)
 		}

@@ -190,31 +190,60 @@ func TestOpenOptions(t *testing.T) {
 			t.Fatalf("a file: %v", err)
 		}
 	})
-	t.Run("open file hook", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "db")
-		calls := 0
-		o := &folio.Options{OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-			calls++
-			return os.OpenFile(name, flag, perm)
-		}}
-		m := foliotest.NewBucket()
-		for range 2 {
-			db, err := folio.Open(path, 0o600, o)
-			noErr(t, err)
-			noErr(t, db.View(func(tx *folio.Tx) error { return foliotest.Diff(tx, m) }))
-			m, err = specimen(db, 6)
-			noErr(t, err)
-			noErr(t, db.Update(func(tx *folio.Tx) error {
-				for _, name := range m.Subs() {
-					must(tx.DeleteBucket([]byte(name)))
-				}
-				m = foliotest.NewBucket()
-				return nil
-			}))
-			noErr(t, db.Close())
-		}
-		if calls != 2 {
-			t.Fatalf("%d calls of OpenFile", calls)
-		}
-	})
+	t.Run("open file hook", testOpenFileHook)
+}
+
+func testOpenFileHook(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	calls := 0
+	o := &folio.Options{OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+		calls++
+		return os.OpenFile(name, flag, perm)
+	}}
+	m := foliotest.NewBucket()
+	for range 2 {
+		db, err := folio.Open(path, 0o600, o)
+		noErr(t, err)
+		noErr(t, db.View(func(tx *folio.Tx) error { return foliotest.Diff(tx, m) }))
+		m, err = specimen(db, 6)
+		noErr(t, err)
+		noErr(t, db.Update(func(tx *folio.Tx) error {
+			for _, name := range m.Subs() {
+				must(tx.DeleteBucket([]byte(name)))
+			}
+			m = foliotest.NewBucket()
+			return nil
+		}))
+		noErr(t, db.Close())
+	}
+	if calls != 2 {
+		t.Fatalf("%d calls of OpenFile", calls)
+	}
+}
+
+// TestRootValues keeps plain values, and a sequence, in the root bucket, which can
+// be had from a cursor.
+func TestRootValues(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	want := foliotest.NewBucket()
+	for i := range 3 {
+		db, err := folio.Open(path, 0o600, nil)
+		noErr(t, err)
+		noErr(t, db.View(func(tx *folio.Tx) error { return foliotest.Diff(tx, want) }))
+		noErr(t, db.Update(func(tx *folio.Tx) error {
+			root := tx.Cursor().Bucket()
+			must(root.Put([]byte("k"), number(i)))
+			want.Put("k", number(i))
+			_, err := root.NextSequence()
+			want.Sequence++
+			return errors.Join(err, foliotest.Diff(tx, want), foliotest.Check(tx))
+		}))
+		noErr(t, db.View(func(tx *folio.Tx) error { return errors.Join(foliotest.Diff(tx, want), foliotest.Check(tx)) }))
+		noErr(t, db.Update(func(tx *folio.Tx) error {
+			_, err := tx.Cursor().Bucket().NextSequence()
+			want.Sequence++
+			return err
+		}))
+		noErr(t, db.Close())
+	}
 }

@@ -69,17 +69,17 @@ func init() {
 		add(name, weight, moodNone, nil)
 		opTable[len(opTable)-1].end = fn
 	}
-	end("update", 4, nil2(endUpdate))
-	end("commit", 3, nil2(endCommit))
-	end("rollback", 1, nil2(endRollback))
-	end("fail", 1, nil2(endFail))
-	end("panic", 1, nil2(endPanic))
-	end("goexit", 1, nil2(endGoexit))
-	end("reopen", 1, nil2(endReopen))
+	end("update", 4, plainEnd(endUpdate))
+	end("commit", 3, plainEnd(endCommit))
+	end("rollback", 1, plainEnd(endRollback))
+	end("fail", 1, plainEnd(endFail))
+	end("panic", 1, plainEnd(endPanic))
+	end("goexit", 1, plainEnd(endGoexit))
+	end("reopen", 1, plainEnd(endReopen))
 }
 
-// nil2 drops the operation's numbers, which no end needs.
-func nil2(fn func(*modelRun, func(*folio.Tx))) func(*modelRun, modelOp, func(*folio.Tx)) {
+// plainEnd drops the operation's numbers, which no end needs.
+func plainEnd(fn func(*modelRun, func(*folio.Tx))) func(*modelRun, modelOp, func(*folio.Tx)) {
 	return func(r *modelRun, _ modelOp, body func(*folio.Tx)) { fn(r, body) }
 }
 
@@ -392,11 +392,11 @@ func endRollback(r *modelRun, body func(*folio.Tx)) {
 	must(err)
 	body(tx)
 	must(tx.Rollback())
-	wantErr("Put after Rollback", r.in2(tx), folio.ErrTxClosed)
+	wantErr("Put after Rollback", r.useClosed(tx), folio.ErrTxClosed)
 }
 
-// in2 uses a closed transaction.
-func (r *modelRun) in2(tx *folio.Tx) error {
+// useClosed uses a closed transaction.
+func (r *modelRun) useClosed(tx *folio.Tx) error {
 	_, err := tx.CreateBucket([]byte("late"))
 	return err
 }

@@ -76,8 +76,10 @@ func (c *commit) takeWhole(n uint64) (page.ID, bool) {
 }
 
 // growBelow is the part of the file that may be free, in pieces too small for a
-// commit, before commits are cut to pieces: 1/growBelow.
-const growBelow = 4
+// commit, before commits are cut to pieces: 1/growBelow. Random updates for ever,
+// 100 to a commit of 200 pages in a million keys, then write 29 pieces a commit;
+// with a quarter instead of a half they write 86, with six tenths 17.
+const growBelow = 2
 
 // inTwo tells whether the two longest free extents hold n pages together.
 func (c *commit) inTwo(n uint64) bool {

@@ -242,7 +242,17 @@ func (tx *Tx) close() {
 
 // flush brings every opened bucket's header into its parent's leaf, so that the
 // tree of the root bucket says everything.
-func (tx *Tx) flush() error { return tx.root.flushChildren() }
+func (tx *Tx) flush() error {
+	if err := tx.root.flushChildren(); err != nil {
+		return err
+	}
+	if h := tx.root.tree.Header(); h.Root != 0 || h.Count == 0 {
+		return nil
+	}
+	// The root bucket has no parent whose leaf could hold it.
+	_, err := tx.root.tree.Pack(0)
+	return err
+}
 
 // pagesFreed returns the pages of the snapshot that the transaction has given
 // up, in order.

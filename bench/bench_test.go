@@ -87,6 +87,22 @@ func BenchmarkScan(b *testing.B) {
 	})
 }
 
+func BenchmarkScanRead(b *testing.B) {
+	each(b, func(b *testing.B, s store, _ *data) {
+		inView(b, s, func(bk bucket) {
+			c := cursorOf(bk)
+			k, v := c.First()
+			for b.Loop() {
+				if k, v = c.Next(); k == nil {
+					k, v = c.First()
+				}
+				sum(k)
+				sum(v)
+			}
+		})
+	})
+}
+
 func BenchmarkRange100(b *testing.B) {
 	each(b, func(b *testing.B, s store, d *data) {
 		inView(b, s, func(bk bucket) {

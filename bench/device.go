@@ -21,6 +21,7 @@ type counts struct {
 	calls    float64 // system calls that wrote
 	allocs   float64 // on the heap
 	bytes    float64 // of these
+	cpu      float64 // nanoseconds of processor, all threads
 }
 
 // meter reads the counters. The device's are those of all processes.
@@ -44,6 +45,7 @@ func (m meter) read() counts {
 	}
 	var ms runtime.MemStats
 	runtime.ReadMemStats(&ms)
+	c.cpu = cpuTime()
 	c.allocs, c.bytes = float64(ms.Mallocs), float64(ms.TotalAlloc)
 	return c
 }
@@ -59,5 +61,6 @@ func (c counts) since(old counts, n int) counts {
 	return counts{
 		(c.flushes - old.flushes) * f, (c.requests - old.requests) * f, (c.kib - old.kib) * f,
 		(c.calls - old.calls) * f, (c.allocs - old.allocs) * f, (c.bytes - old.bytes) * f,
+		(c.cpu - old.cpu) * f,
 	}
 }

@@ -6,7 +6,8 @@
 // The medians of the rounds are printed with their ratio. Machines drift, and a
 // virtual disk does so by a factor: only ratios of one run mean anything. The
 // spread, largest minus smallest in percent of the median, tells how much. Run
-// with -b folio to see what the same store under two names gives.
+// with -b folio to see what the same store under two names gives. The ratio of
+// processor time means more than that of time when something else is running.
 package main
 
 import (

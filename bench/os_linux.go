@@ -28,3 +28,12 @@ func dropCache(path string) error {
 	}
 	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
+
+// cpuTime returns the nanoseconds of processor that this process has used.
+func cpuTime() float64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano() + u.Stime.Nano())
+}

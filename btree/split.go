@@ -60,10 +60,13 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 	return value, w.insertAbove(t, d, sep, rightID, ln, rn, c)
 }
 
-// inheritPrefix gives the empty half n of a split the prefix of the old leaf, as
-// far as c, the cell that will be its first, allows.
+// inheritPrefix gives the empty half n of a split the prefix that the keys of the
+// old leaf share, as far as c, the cell that will be its first, does too. In a
+// sorted load the keys to come share most of it: with the prefix counted as used
+// from the start, there is room for it when the leaf is full.
 func (n node) inheritPrefix(old node, c newCell, need int) {
-	pl := old.prefixFor(c.stub, c.flags)
+	shared := old.leafKeyStub(0)[:prefixOf([]cells{{old, 0, old.count()}}, FlagKeyRun)]
+	pl := commonPrefix(usableStub(c.stub, c.flags), shared)
 	if base(pl)+need <= len(n) {
 		n.header().SetPrefixLen(pl)
 		copy(n[page.HeaderSize:], c.stub[:pl])

@@ -40,10 +40,10 @@ func (p *progress) add(bytes int) {
 	}
 	end, pause := "\n", time.Second
 	if p.terminal {
-		end, pause = "\r", time.Second/10
+		end, pause = "    \r", time.Second/10
 	}
 	p.next = time.Now().Add(pause)
-	fmt.Fprintf(p.w, "indexing: %3d%%, %s of %s files, %s %s",
+	fmt.Fprintf(p.w, "indexing: %3d%%, %s of %s files, %s%s",
 		100*p.files/p.total, number(p.files), number(p.total), size(int64(p.bytes)), end)
 }
 
