@@ -61,14 +61,14 @@ cross: ## build and vet for other systems and processors
 s390x: ## run the short tests on an emulated big-endian processor; needs qemu-s390x
 	@command -v qemu-s390x >/dev/null || { \
 		echo "qemu-s390x is not installed: it is in the package qemu-user of Debian and Ubuntu"; exit 1; }
-	CGO_ENABLED=0 GOARCH=s390x $(GO) test -short -exec qemu-s390x ./...
+	FOLIO_EMULATED=1 CGO_ENABLED=0 GOARCH=s390x $(GO) test -short -exec qemu-s390x ./...
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME each (30s)
 	@set -e; for m in $(MODULES); do cd $(CURDIR)/$$m; for p in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 			echo "== $$p: $$f"; \
-			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$p; \
 		done; \
 	done; done
 

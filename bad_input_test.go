@@ -52,7 +52,8 @@ func TestBadInput(t *testing.T) {
 			_, err = b.Reserve([]byte("k"), -1)
 			wantSame(t, err, folio.ErrValueTooLarge)
 			if math.MaxInt > folio.MaxValueSize {
-				_, err = b.Reserve([]byte("k"), folio.MaxValueSize+1)
+				n := int64(folio.MaxValueSize) + 1 // no constant int where int has 32 bits
+				_, err = b.Reserve([]byte("k"), int(n))
 				wantSame(t, err, folio.ErrValueTooLarge)
 			}
 			noErr(t, b.Delete(nil))

@@ -106,7 +106,9 @@ func (c *commit) prepare() error {
 	h := c.tx.root.tree.Header()
 	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: h.Root, Birth: h.Birth})
 	m.Root.Count, m.Root.Sequence = h.Count, c.tx.root.sequence
-	c.noteSpace(freed)
+	if err := c.noteSpace(freed); err != nil {
+		return err
+	}
 	slices.SortFunc(c.units, func(a, b unit) int { return cmp.Compare(a.id, b.id) })
 	if !m.Synced {
 		m.Record = m.Record[:0]
@@ -164,7 +166,7 @@ func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
 
 // noteSpace puts the changes of the free space into the meta, or into a freelist
 // page; and it decides whether the commit takes one flush or two.
-func (c *commit) noteSpace(freed []freedRun) {
+func (c *commit) noteSpace(freed []freedRun) error {
 	m := &c.meta
 	c.chain = c.db.space.chain
 	delta := freelist.Delta{TxID: c.txid, Taken: slices.Clone(c.taken)}
@@ -184,9 +186,11 @@ func (c *commit) noteSpace(freed []freedRun) {
 		m.Synced, m.Record = true, nil
 	}
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
-		return
+		return nil
 	}
-	c.linkPage(&delta, head.Tail)
+	if err := c.linkPage(&delta, head.Tail); err != nil {
+		return err
+	}
 	if oneFlush {
 		u := c.units[len(c.units)-1]
 		m.Record = append(m.Record, meta.Unit{ID: u.id})
@@ -194,6 +198,7 @@ func (c *commit) noteSpace(freed []freedRun) {
 			m.Synced, m.Record = true, nil
 		}
 	}
+	return nil
 }
 
 // tailMax is how many bytes of deltas are kept in the meta page. More would make
@@ -202,16 +207,17 @@ const tailMax = meta.Size / 4
 
 // linkPage writes the free space to a new page of the chain: deltas, or all of it
 // if the chain has outgrown its checkpoint.
-func (c *commit) linkPage(delta *freelist.Delta, tail []byte) {
+func (c *commit) linkPage(delta *freelist.Delta, tail []byte) error {
 	m := &c.meta
 	deltas, checkpoint := c.db.space.chainPages()
 	fp := freelist.Page{Checkpoint: deltas >= max(chainMin, checkpoint), Next: headLink(m)}
 	bound := len(tail) + delta.Size() + 2*extentBound
 	if fp.Checkpoint {
 		for _, l := range c.chain {
-			// Nobody can have freed these before.
 			err := c.list.FreePages(freelist.Extent{Start: l.ID, Len: uint64(l.Pages)}, l.Birth, c.txid)
-			invariants.Check(err == nil, "a freelist page was free: %v", err)
+			if err != nil {
+				return err
+			}
 		}
 		c.chain, fp.Next = nil, freelist.Link{}
 		bound = c.list.CheckpointBound() + 2*extentBound
@@ -240,6 +246,7 @@ func (c *commit) linkPage(delta *freelist.Delta, tail []byte) {
 		Head: id, HeadBirth: c.txid, HeadPages: uint32(n),
 		FreePages: c.list.Free() + c.list.Pending(),
 	}
+	return nil
 }
 
 // extentBound is more than the encoding of an extent can take, and chainMin how

@@ -174,7 +174,7 @@ func TestShrinkFails(t *testing.T) {
 // TestReserveFallback refuses the first mappings, as a limit on the address
 // space does.
 func TestReserveFallback(t *testing.T) {
-	if bits.UintSize == 32 {
+	if bits.UintSize == 32 || os.Getenv("FOLIO_EMULATED") != "" {
 		t.Skip("needs a large address space")
 	}
 	plan := faultfs.NewPlan(faultfs.Fault{Op: faultfs.Map, Err: syscall.ENOMEM, Count: 3})

@@ -41,7 +41,8 @@ func linkPublish(tmp, name string) error {
 
 // osFile is a File of the operating system.
 type osFile struct {
-	f    *os.File
+	f *os.File
+	//lint:ignore U1000 Windows keeps a state here.
 	lock osLock
 }
 
