@@ -141,12 +141,7 @@ func (s *store) stamp(txid page.TxID) {
 		if d.free || d.run {
 			continue
 		}
-		btree.SetRefs(d.buf, func(r btree.Ref) (page.ID, page.TxID) {
-			if r.ID&dirtyBit != 0 {
-				r.Birth = txid
-			}
-			return r.ID, r.Birth
-		})
+		btree.SetRefs(d.buf, dirtyBit, func(r btree.Ref) (page.ID, page.TxID) { return r.ID, txid })
 	}
 }
 

@@ -88,7 +88,9 @@ func (c *commit) prepare() error {
 	m := &c.meta
 	m.TxID = c.txid
 	m.Clean, m.Synced, m.Record = false, false, nil
-	c.collect(c.tx.root.tree.Header().Root)
+	if h := c.tx.root.tree.Header(); h.Root&dirtyBit != 0 {
+		c.collect(btree.Ref{ID: h.Root, Flags: btree.FlagBucket})
+	}
 	if invariants.Enabled {
 		c.checkCollected()
 	}
@@ -119,26 +121,26 @@ func (c *commit) prepare() error {
 	return m.Check()
 }
 
-// collect lists the dirty pages from the dirty node id down.
-func (c *commit) collect(id page.ID) {
-	if id&dirtyBit == 0 {
+// collect lists the dirty pages from the dirty node at r down.
+func (c *commit) collect(r btree.Ref) {
+	i := int(r.ID &^ dirtyBit)
+	p := page.Page(c.s.dirty[i].buf)
+	if p.Kind() == page.KindLeaf {
+		if r.Flags != 0 {
+			btree.Refs(p, dirtyBit, c.collectRef)
+		}
+		c.leaves = append(c.leaves, i)
 		return
 	}
-	i := int(id &^ dirtyBit)
-	p := page.Page(c.s.dirty[i].buf)
-	btree.Refs(p, func(r btree.Ref) {
-		switch {
-		case r.ID&dirtyBit == 0:
-		case r.Bytes > 0:
-			c.runs = append(c.runs, int(r.ID&^dirtyBit))
-		default:
-			c.collect(r.ID)
-		}
-	})
-	if p.Kind() == page.KindLeaf {
-		c.leaves = append(c.leaves, i)
+	btree.Refs(p, dirtyBit, c.collectRef)
+	c.branches = append(c.branches, i)
+}
+
+func (c *commit) collectRef(r btree.Ref) {
+	if r.Bytes > 0 {
+		c.runs = append(c.runs, int(r.ID&^dirtyBit))
 	} else {
-		c.branches = append(c.branches, i)
+		c.collect(r)
 	}
 }
 
@@ -346,7 +348,7 @@ func (c *commit) writePages() error {
 // layout lays node u out in b as it will be in the file.
 func (c *commit) layout(b page.Page, u unit) error {
 	btree.Layout(b, c.s.dirty[u.dirty].buf)
-	btree.SetRefs(b, c.final)
+	btree.SetRefs(b, dirtyBit, c.final)
 	b.SetTxID(c.txid)
 	b.Seal(u.id, c.meta.FileID)
 	if invariants.Enabled {

@@ -297,12 +297,14 @@ func (s *store) release() {
 type bufferPool struct {
 	pageSize int
 	free     [][]byte
+	idle     int // buffers that have been free since the last trim
 }
 
-// poolMax is how many bytes of buffers are kept, and slabSize how many are
-// allocated at once.
+// Of the buffers, poolMin bytes are kept in any case and poolMax at most; slabSize
+// is how many bytes are allocated at once.
 const (
-	poolMax  = 8 << 20
+	poolMin  = 8 << 20
+	poolMax  = 64 << 20
 	slabSize = 64 << 10
 )
 
@@ -316,6 +318,7 @@ func (p *bufferPool) get() []byte {
 	n := len(p.free) - 1
 	b := p.free[n]
 	p.free = p.free[:n]
+	p.idle = min(p.idle, n)
 	return b
 }
 
@@ -328,10 +331,14 @@ func (p *bufferPool) put(b []byte) {
 	p.free = append(p.free, b)
 }
 
-// trim lets go of what is beyond poolMax.
+// trim lets go of some buffers at the end of a transaction: an eighth of those that
+// it had no use for, so that a bulk load finds its memory again, and its memory is
+// gone some commits after it.
 func (p *bufferPool) trim() {
-	if keep := poolMax / p.pageSize; len(p.free) > keep {
+	keep := max(len(p.free)-(p.idle+7)/8, poolMin/p.pageSize)
+	if keep = min(keep, poolMax/p.pageSize); len(p.free) > keep {
 		clear(p.free[keep:])
 		p.free = p.free[:keep]
 	}
+	p.idle = len(p.free)
 }

@@ -92,7 +92,7 @@ func newArena(h *heap, t *btree.Tree) *arena {
 		next++
 		dst := page.Page(a.mem[id*4096:][:4096])
 		btree.Layout(dst, h.pages[r.ID])
-		btree.SetRefs(dst, place)
+		btree.SetRefs(dst, 0, place)
 		return id, 0
 	}
 	head := t.Header()

@@ -25,7 +25,7 @@ func (s *store) checkReachable(h btree.Header) {
 		p, err := s.committed(r.ID, r.Birth)
 		check(err)
 		if r.Bytes == 0 {
-			btree.Refs(p, walk)
+			btree.Refs(p, 0, walk)
 		}
 	}
 	if h.Root != 0 {

@@ -30,9 +30,26 @@ type Cursor struct {
 	key    []byte
 }
 
+// cursorFrame is a node, the child or slot in it, and what the node's header says,
+// for in a scan each look at the header is one too many.
 type cursorFrame struct {
-	n node
-	i int
+	n     node
+	i     int
+	count int
+	slots int // offset of a leaf's slots
+	// plain says of a leaf that its cells have no flags and lie one behind the
+	// other, as they do in the file: each ends where the next begins, and a scan
+	// need not look into them.
+	plain bool
+}
+
+func (c *Cursor) push(n node, i int) {
+	f := cursorFrame{n: n, i: i, count: n.count()}
+	if n.isLeaf() {
+		f.slots = leafSlots(n.base(), f.count)
+		f.plain = c.t.w == nil && c.flagsBelow() == 0
+	}
+	c.frames = append(c.frames, f)
 }
 
 // Item is what a cursor is on. Key is nil behind the last or before the first
@@ -81,7 +98,7 @@ func (c *Cursor) down(n node, last bool) error {
 		if last {
 			i = n.count() - 1
 		}
-		c.frames = append(c.frames, cursorFrame{n, i})
+		c.push(n, i)
 		if n.isLeaf() {
 			return nil
 		}
@@ -113,19 +130,53 @@ func (c *Cursor) child(n node, i int, backward bool) (node, error) {
 // load returns the item in the current slot.
 func (c *Cursor) load() (Item, error) {
 	f := &c.frames[len(c.frames)-1]
-	cell := f.n.leafCell(f.i)
-	key, value := cell.key, cell.payload
-	if cell.flags&(FlagKeyRun|FlagValueRun) != 0 {
-		var err error
-		if key, err = c.t.key(&cell); err != nil {
-			return Item{}, err
+	n := f.n
+	slot := f.slots + f.i*slotSize
+	v := le.Uint32(n[slot : slot+slotSize])
+	off := int(v & 0xffff)
+	if f.plain {
+		k := off + leafCellHeader
+		p, end := k+int(v>>16), len(n)
+		if f.i+1 < f.count {
+			end = int(le.Uint16(n[slot+slotSize:]))
 		}
-		if value, err = c.t.value(&cell); err != nil {
-			return Item{}, err
-		}
+		c.pos = onKey
+		return Item{n[k:p:p], n[p:end:end], 0}, nil
 	}
-	c.key = key
+	head := n[off : off+leafCellHeader]
+	if head[0]&(FlagKeyRun|FlagValueRun) != 0 {
+		return c.loadLong(n.leafCellAt(off, int(v>>16)))
+	}
+	k := off + leafCellHeader
+	p := k + int(v>>16)
+	end := p + int(le.Uint16(head[1:]))
 	c.pos = onKey
+	if c.t.w != nil {
+		c.key = n[k:p:p]
+	}
+	return Item{n[k:p:p], n[p:end:end], head[0]}, nil
+}
+
+// flagsBelow returns what the node to be pushed next may have, as its parent knows.
+func (c *Cursor) flagsBelow() byte {
+	if len(c.frames) == 0 {
+		return flagsKnown
+	}
+	f := &c.frames[len(c.frames)-1]
+	return f.n.childFlags(f.i)
+}
+
+// loadLong is load for a cell with an overflow run.
+func (c *Cursor) loadLong(cell leafCell) (Item, error) {
+	key, err := c.t.key(&cell)
+	if err != nil {
+		return Item{}, err
+	}
+	value, err := c.t.value(&cell)
+	if err != nil {
+		return Item{}, err
+	}
+	c.key, c.pos = key, onKey
 	return Item{key, value, cell.flags}, nil
 }
 
@@ -150,7 +201,7 @@ func (c *Cursor) seek(key []byte) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		c.frames = append(c.frames, cursorFrame{n, i})
+		c.push(n, i)
 		if n, err = c.t.child(n, i); err != nil {
 			return false, err
 		}
@@ -159,7 +210,7 @@ func (c *Cursor) seek(key []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	c.frames = append(c.frames, cursorFrame{n, i})
+	c.push(n, i)
 	return exact, nil
 }
 
@@ -169,7 +220,7 @@ func (c *Cursor) loadOrNext() (Item, error) {
 	if len(c.frames) == 0 {
 		return Item{}, nil
 	}
-	if f := &c.frames[len(c.frames)-1]; f.i < f.n.count() {
+	if f := &c.frames[len(c.frames)-1]; f.i < f.count {
 		return c.load()
 	}
 	ok, err := c.nextLeaf()
@@ -198,6 +249,10 @@ func (c *Cursor) resume() (bool, error) {
 // stays on the last key.
 func (c *Cursor) Next() (Item, error) {
 	if c.pos == onKey && c.mods == c.t.mods {
+		if f := &c.frames[len(c.frames)-1]; f.i+1 < f.count {
+			f.i++
+			return c.load()
+		}
 		return c.forward()
 	}
 	switch c.pos {
@@ -219,7 +274,7 @@ func (c *Cursor) Next() (Item, error) {
 // forward moves one slot on from the slot that the frames point to.
 func (c *Cursor) forward() (Item, error) {
 	f := &c.frames[len(c.frames)-1]
-	if f.i+1 < f.n.count() {
+	if f.i+1 < f.count {
 		f.i++
 		return c.load()
 	}
@@ -264,7 +319,7 @@ func (c *Cursor) back() (Item, error) {
 func (c *Cursor) nextLeaf() (bool, error) {
 	for d := len(c.frames) - 2; d >= 0; d-- {
 		f := &c.frames[d]
-		if f.i+1 == f.n.count() {
+		if f.i+1 == f.count {
 			continue
 		}
 		n, err := c.child(f.n, f.i+1, false)
@@ -273,9 +328,27 @@ func (c *Cursor) nextLeaf() (bool, error) {
 		}
 		f.i++
 		c.frames = c.frames[:d+1]
+		c.warm(f, n)
 		return true, c.down(n, false)
 	}
 	return false, nil
+}
+
+// warm loads what a scan that comes to n, the child of f, will need soon: where n's
+// cells begin, and the beginning of the leaf behind it. A leaf of its own page is
+// several misses one after the other; these are under way together.
+func (c *Cursor) warm(f *cursorFrame, n node) {
+	if !n.isLeaf() || len(n) < page.MinSize {
+		return
+	}
+	first := len(n) - n.header().CellBytes()
+	sum := n[min(first, len(n)-1)] + n[min(first+64, len(n)-1)]
+	if f.i+1 < f.count {
+		if p, ok := c.t.r.Peek(f.n.childID(f.i + 1)); ok && len(p) >= page.MinSize {
+			sum += p[0] + p[64] + p[128] + p[192]
+		}
+	}
+	touched(sum)
 }
 
 // prevLeaf moves to the last slot of the previous leaf; false, without moving,
@@ -331,7 +404,7 @@ func (c *Cursor) At(i uint64) (Item, error) {
 			i -= n.childCount(j)
 			j++
 		}
-		c.frames = append(c.frames, cursorFrame{n, j})
+		c.push(n, j)
 		if n, err = c.t.child(n, j); err != nil {
 			return Item{}, err
 		}
@@ -339,6 +412,6 @@ func (c *Cursor) At(i uint64) (Item, error) {
 	if i >= uint64(n.count()) {
 		return Item{}, page.Corrupt(0, page.KindLeaf, "fewer keys than its parents count")
 	}
-	c.frames = append(c.frames, cursorFrame{n, int(i)})
+	c.push(n, int(i))
 	return c.load()
 }

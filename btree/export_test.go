@@ -79,7 +79,7 @@ func ReadAll(r Reader, p page.Page, keys [][]byte) {
 	n := node(p)
 	_, _ = n.tally()
 	_, _, _, _, _ = n.keys(), n.gap(), n.hint(), n.prefix(), n.bestPrefix()
-	Refs(p, func(Ref) {})
+	Refs(p, 0, func(Ref) {})
 	for _, key := range keys {
 		if n.isLeaf() {
 			_, _, _ = n.searchLeaf(r, key)

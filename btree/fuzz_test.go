@@ -18,7 +18,7 @@ func seedPages(f *testing.F) {
 		p := page.Page(p)
 		sort := [3]byte{byte(p.Kind()), byte(p.Level()), byte(min(p.PrefixLen(), 1))}
 		if p.Kind() == page.KindLeaf {
-			btree.Refs(p, func(r btree.Ref) { sort[2] |= 2 })
+			btree.Refs(p, 0, func(r btree.Ref) { sort[2] |= 2 })
 		}
 		if !sorts[sort] {
 			sorts[sort] = true

@@ -211,7 +211,7 @@ func abuse(seed uint64) {
 	for _, p := range h.dirty {
 		if p := page.Page(p); p.Kind() != page.KindOverflow && p.Count() > 0 {
 			btree.Layout(make(page.Page, len(p)), p)
-			btree.Refs(p, func(btree.Ref) {})
+			btree.Refs(p, 0, func(btree.Ref) {})
 		}
 	}
 	_, _ = t.Pack(500)

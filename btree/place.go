@@ -36,35 +36,55 @@ func Layout(dst, src page.Page) {
 type Ref struct {
 	ID    page.ID
 	Birth page.TxID
-	Bytes int // data bytes of an overflow run; 0: a node
+	Bytes int  // data bytes of an overflow run; 0: a node
+	Flags byte // what a leaf below a child may have; all for other references
 }
 
-// Refs calls fn for each reference in p: children, roots of nested buckets,
-// overflow runs.
-func Refs(p page.Page, fn func(Ref)) {
-	rewrite(node(p), func(r Ref) (page.ID, page.TxID) {
+// Refs calls fn for each reference in p to a page whose id has a bit of mask:
+// children, roots of nested buckets, overflow runs. A mask of zero stands for all.
+func Refs(p page.Page, mask page.ID, fn func(Ref)) {
+	rewrite(node(p), mask, func(r Ref) (page.ID, page.TxID) {
 		fn(r)
 		return r.ID, r.Birth
 	}, false)
 }
 
-// SetRefs replaces each reference in p by what fn returns for it.
-func SetRefs(p page.Page, fn func(Ref) (page.ID, page.TxID)) { rewrite(node(p), fn, true) }
+// SetRefs replaces each reference in p to a page whose id has a bit of mask by what
+// fn returns for it. A mask of zero stands for all.
+func SetRefs(p page.Page, mask page.ID, fn func(Ref) (page.ID, page.TxID)) {
+	rewrite(node(p), mask, fn, true)
+}
 
-func rewrite(n node, fn func(Ref) (page.ID, page.TxID), write bool) {
+func rewrite(n node, mask page.ID, fn func(Ref) (page.ID, page.TxID), write bool) {
+	only := func(r Ref) (page.ID, page.TxID) {
+		if mask != 0 && r.ID&mask == 0 {
+			return r.ID, r.Birth
+		}
+		return fn(r)
+	}
+	c, b := n.count(), n.base()
 	if n.isLeaf() {
-		for i := range n.count() {
-			if off, _ := n.leafSlot(i); n[off] != 0 {
-				rewriteCell(n.leafCell(i), fn, write)
+		slots := n[leafSlots(b, c):]
+		for i := range c {
+			if off := le.Uint16(slots[slotSize*i:]); n[off] != 0 {
+				rewriteCell(n.leafCell(i), only, write)
 			}
 		}
 		return
 	}
-	for i := range n.count() {
-		if _, ref, long := n.sepRest(i); long && i > 0 {
-			rewriteKey(ref, fn, write)
+	// Most children of a branch that goes to the file are there already, so this
+	// looks at two arrays and little else.
+	ids, slots := n[branchIDs(b, c):], n[branchSlots(b, c):]
+	for i := range c {
+		if i > 0 && le.Uint16(slots[slotSize*i+2:])&sepRunBit != 0 {
+			_, ref, _ := n.sepRest(i)
+			rewriteKey(ref, only, write)
 		}
-		id, birth := fn(Ref{ID: n.childID(i), Birth: n.childBirth(i)})
+		id := page.ID(le.Uint64(ids[8*i:]))
+		if mask != 0 && id&mask == 0 {
+			continue
+		}
+		id, birth := fn(Ref{ID: id, Birth: n.childBirth(i), Flags: n.childFlags(i)})
 		if write {
 			n.setChildID(i, id)
 			n.setChildBirth(i, birth)
@@ -74,7 +94,7 @@ func rewrite(n node, fn func(Ref) (page.ID, page.TxID), write bool) {
 
 func rewriteKey(ref []byte, fn func(Ref) (page.ID, page.TxID), write bool) {
 	size, id, birth := decodeKeyRef(ref)
-	id, birth = fn(Ref{id, birth, size})
+	id, birth = fn(Ref{id, birth, size, flagsKnown})
 	if write {
 		encodeKeyRef(ref, size, id, birth)
 	}
@@ -87,7 +107,7 @@ func rewriteCell(c leafCell, fn func(Ref) (page.ID, page.TxID), write bool) {
 	switch {
 	case c.flags&FlagValueRun != 0:
 		size, id, birth := decodeValueRef(c.payload)
-		id, birth = fn(Ref{id, birth, size})
+		id, birth = fn(Ref{id, birth, size, flagsKnown})
 		if write {
 			encodeValueRef(c.payload, size, id, birth)
 		}
@@ -96,7 +116,7 @@ func rewriteCell(c leafCell, fn func(Ref) (page.ID, page.TxID), write bool) {
 		if h.Root == 0 {
 			return
 		}
-		h.Root, h.Birth = fn(Ref{ID: h.Root, Birth: h.Birth})
+		h.Root, h.Birth = fn(Ref{ID: h.Root, Birth: h.Birth, Flags: flagsKnown})
 		if write {
 			h.Encode(c.payload)
 		}

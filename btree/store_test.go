@@ -267,7 +267,7 @@ func (s *store) place(ref btree.Ref, placed map[page.ID]bool) (page.ID, page.TxI
 		poison(dst)
 		btree.Layout(dst, src)
 		s.checkLayout(dst, src)
-		btree.SetRefs(dst, func(r btree.Ref) (page.ID, page.TxID) { return s.place(r, placed) })
+		btree.SetRefs(dst, 0, func(r btree.Ref) (page.ID, page.TxID) { return s.place(r, placed) })
 	}
 	id := s.highWater
 	s.highWater += page.ID(len(dst) / s.size)

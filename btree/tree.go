@@ -168,6 +168,9 @@ func (t *Tree) child(n node, i int) (node, error) {
 		if count := node(p).keys(); count != n.childCount(i) {
 			return nil, page.Corrupt(id, p.Kind(), "%d keys, its parent counts %d", count, n.childCount(i))
 		}
+		if _, flags := node(p).tally(); flags&^n.childFlags(i) != 0 {
+			return nil, page.Corrupt(id, p.Kind(), "it has flags %#x, its parent knows %#x", flags, n.childFlags(i))
+		}
 	}
 	c := node(p)
 	if c.level() != n.level()-1 || !c.isNode() {

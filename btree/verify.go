@@ -68,8 +68,8 @@ func (v *verifier) leaf(refs bool) string {
 	var last leafCell
 	for i := range c {
 		off, kl := n.leafSlot(i)
-		if off < end || off+leafCellHeader > len(n) {
-			return "a cell lies outside the cell area or over another one"
+		if off != end || off+leafCellHeader > len(n) {
+			return "cells do not lie one behind the other"
 		}
 		size := leafCellHeader + kl + int(le.Uint16(n[off+1:]))
 		if n[off]&FlagKeyRun != 0 {
@@ -93,6 +93,9 @@ func (v *verifier) leaf(refs bool) string {
 			return "keys out of order"
 		}
 		last = cell
+	}
+	if end != len(n) {
+		return "the cells do not end with the node"
 	}
 	return ""
 }

@@ -16,6 +16,10 @@ const (
 	// minStepPages and maxStep bound how far the file is extended ahead of need.
 	minStepPages = 4
 	maxStep      = 4 << 20
+	// largeGrowth is so much that the blocks of what the caller writes next are
+	// worth more than those ahead of it: zeros would cost it more than they save
+	// the commits to come (1.9 against 2.9 ms for a commit of 800 KiB).
+	largeGrowth = 256 << 10
 	// zerosSize is the size of the buffer that growth writes over and over.
 	zerosSize = 64 << 10
 )
@@ -138,6 +142,9 @@ func (p *Pager) growLocked(need int64) error {
 // needed, and where the zeros start that are written for it.
 func (p *Pager) plan(size, need int64) (target, zeroFrom int64) {
 	step := min(max(p.wholePages(size/8), minStepPages*p.pageSize), maxStep)
+	if need-size >= largeGrowth {
+		return need, need
+	}
 	target = need + step
 	if need <= smallFile {
 		target = smallFile
