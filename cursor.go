@@ -59,6 +59,9 @@ func (c *Cursor) next() btree.Item {
 	if !tx.managed || tx.err != nil || c.bucket.gone {
 		return c.do(c.c.Next)
 	}
+	if k, v := c.c.Step(); k != nil {
+		return btree.Item{Key: k, Value: v}
+	}
 	it, err := c.c.Next()
 	if err != nil {
 		tx.fail(err)
@@ -81,7 +84,15 @@ func (c *Cursor) Last() (key, value []byte) { return pair(c.do(c.c.Last)) }
 
 // Next moves to the next key and returns it; nil behind the last. On a new cursor
 // it is First.
-func (c *Cursor) Next() (key, value []byte) { return pair(c.next()) }
+func (c *Cursor) Next() (key, value []byte) {
+	if tx := c.bucket.tx; tx.managed && tx.err == nil {
+		// A scan is this and nothing else, most of the time.
+		if key, value = c.c.Step(); key != nil {
+			return key, value
+		}
+	}
+	return pair(c.next())
+}
 
 // Prev moves to the previous key and returns it; nil before the first. On a new
 // cursor it is Last.
@@ -106,8 +117,10 @@ func (c *Cursor) Delete() error {
 	if err := c.bucket.changeable(); err != nil {
 		return err
 	}
-	_, err := c.c.Delete(0)
-	return c.bucket.tx.check(err)
+	return c.bucket.tx.change(func() error {
+		_, err := c.c.Delete(0)
+		return err
+	})
 }
 
 // All iterates over all keys and values of the bucket in order. The iterators

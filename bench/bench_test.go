@@ -77,10 +77,9 @@ func BenchmarkScan(b *testing.B) {
 	each(b, func(b *testing.B, s store, _ *data) {
 		inView(b, s, func(bk bucket) {
 			c := cursorOf(bk)
-			k, _ := c.First()
 			for b.Loop() {
-				if k, _ = c.Next(); k == nil {
-					k, _ = c.First()
+				if k, _ := c.Next(); k == nil {
+					c.First()
 				}
 			}
 		})
@@ -91,9 +90,9 @@ func BenchmarkScanRead(b *testing.B) {
 	each(b, func(b *testing.B, s store, _ *data) {
 		inView(b, s, func(bk bucket) {
 			c := cursorOf(bk)
-			k, v := c.First()
 			for b.Loop() {
-				if k, v = c.Next(); k == nil {
+				k, v := c.Next()
+				if k == nil {
 					k, v = c.First()
 				}
 				sum(k)

@@ -27,7 +27,11 @@ type Cursor struct {
 	buf    [6]cursorFrame
 	mods   uint64
 	pos    position
-	key    []byte
+	// plain says that the leaf at the end of frames is in a tree that nobody
+	// changes, and that its cells have no flags and lie one behind the other, as
+	// they do in the file: each ends where the next begins.
+	plain bool
+	key   []byte
 }
 
 // cursorFrame is a node, the child or slot in it, and what the node's header says,
@@ -37,18 +41,14 @@ type cursorFrame struct {
 	i     int
 	count int
 	slots int // offset of a leaf's slots
-	// plain says of a leaf that its cells have no flags and lie one behind the
-	// other, as they do in the file: each ends where the next begins, and a scan
-	// need not look into them.
-	plain bool
 }
 
 func (c *Cursor) push(n node, i int) {
 	f := cursorFrame{n: n, i: i, count: n.count()}
 	if n.isLeaf() {
 		f.slots = leafSlots(n.base(), f.count)
-		f.plain = c.t.w == nil && c.flagsBelow() == 0
 	}
+	c.plain = n.isLeaf() && c.t.w == nil && c.flagsBelow() == 0
 	c.frames = append(c.frames, f)
 }
 
@@ -86,6 +86,7 @@ func (c *Cursor) edge(last bool) (Item, error) {
 // start forgets the position.
 func (c *Cursor) start() {
 	c.frames = c.frames[:0]
+	c.plain = false
 	c.mods = c.t.mods
 	c.pos = pastEnd
 	c.key = nil
@@ -134,15 +135,6 @@ func (c *Cursor) load() (Item, error) {
 	slot := f.slots + f.i*slotSize
 	v := le.Uint32(n[slot : slot+slotSize])
 	off := int(v & 0xffff)
-	if f.plain {
-		k := off + leafCellHeader
-		p, end := k+int(v>>16), len(n)
-		if f.i+1 < f.count {
-			end = int(le.Uint16(n[slot+slotSize:]))
-		}
-		c.pos = onKey
-		return Item{n[k:p:p], n[p:end:end], 0}, nil
-	}
 	head := n[off : off+leafCellHeader]
 	if head[0]&(FlagKeyRun|FlagValueRun) != 0 {
 		return c.loadLong(n.leafCellAt(off, int(v>>16)))
@@ -155,6 +147,29 @@ func (c *Cursor) load() (Item, error) {
 		c.key = n[k:p:p]
 	}
 	return Item{n[k:p:p], n[p:end:end], head[0]}, nil
+}
+
+// Step is Next for the common case: the next slot of the same leaf, and a leaf that
+// a scan need not look into (see Cursor.plain). The key is nil in all other cases,
+// and then nothing has happened.
+func (c *Cursor) Step() (key, value []byte) {
+	if !c.plain {
+		return nil, nil
+	}
+	f := &c.frames[len(c.frames)-1]
+	i := f.i + 1
+	if i >= f.count {
+		return nil, nil
+	}
+	n, slot := f.n, f.slots+slotSize*i
+	v := le.Uint32(n[slot : slot+slotSize])
+	k := int(v&0xffff) + leafCellHeader
+	p, end := k+int(v>>16), len(n)
+	if i+1 < f.count {
+		end = int(le.Uint16(n[slot+slotSize:]))
+	}
+	f.i = i
+	return n[k:p:p], n[p:end:end]
 }
 
 // flagsBelow returns what the node to be pushed next may have, as its parent knows.
