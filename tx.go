@@ -5,10 +5,12 @@ package folio
 // (commit.go) or dropped.
 
 import (
+	"cmp"
 	"slices"
 	"sync/atomic"
 
 	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/meta"
 	"github.com/foliodb/folio/pager"
 )
@@ -255,14 +257,18 @@ func (tx *Tx) flush() error {
 }
 
 // pagesFreed returns the pages of the snapshot that the transaction has given
-// up, in order.
+// up, in order. Neighbours of the same birth, which a commit has written side by
+// side, are taken together.
 func (tx *Tx) pagesFreed() []freedRun {
 	freed := slices.Clone(tx.store.freed)
-	slices.SortFunc(freed, func(a, b freedRun) int {
-		if a.id < b.id {
-			return -1
+	slices.SortFunc(freed, func(a, b freedRun) int { return cmp.Compare(a.id, b.id) })
+	joined := freed[:0]
+	for _, f := range freed {
+		if n := len(joined) - 1; n >= 0 && joined[n].birth == f.birth && joined[n].id+page.ID(joined[n].n) == f.id {
+			joined[n].n += f.n
+		} else {
+			joined = append(joined, f)
 		}
-		return 1
-	})
-	return freed
+	}
+	return joined
 }
