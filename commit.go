@@ -46,7 +46,6 @@ type commit struct {
 	units                  []unit
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
-	oldHighWater           page.ID
 }
 
 // unit is a page or a run that the commit writes.
@@ -68,7 +67,7 @@ func (tx *Tx) commit() error {
 	db := tx.db
 	c := &commit{
 		tx: tx, db: db, s: tx.store, list: db.space.list,
-		txid: db.nextTxID, meta: tx.snap.meta, oldHighWater: tx.snap.meta.HighWater,
+		txid: db.nextTxID, meta: tx.snap.meta,
 	}
 	if err := c.prepare(); err != nil {
 		c.undo()
@@ -110,13 +109,6 @@ func (c *commit) prepare() error {
 	m.Root.Count, m.Root.Sequence = h.Count, c.tx.root.sequence
 	if err := c.noteSpace(freed); err != nil {
 		return err
-	}
-	slices.SortFunc(c.units, func(a, b unit) int { return cmp.Compare(a.id, b.id) })
-	if !m.Synced {
-		m.Record = m.Record[:0]
-		for _, u := range c.units {
-			m.Record = append(m.Record, meta.Unit{ID: u.id})
-		}
 	}
 	return m.Check()
 }
@@ -172,35 +164,42 @@ func (c *commit) noteSpace(freed []freedRun) error {
 	m := &c.meta
 	c.chain = c.db.space.chain
 	delta := freelist.Delta{TxID: c.txid, Taken: slices.Clone(c.taken)}
-	var bytes uint64
-	for _, u := range c.units {
-		m.Record = append(m.Record, meta.Unit{ID: u.id})
-		bytes += u.pages * uint64(c.db.pageSize)
-	}
 	for _, f := range freed {
 		delta.Freed = append(delta.Freed, freelist.Extent{Start: f.id, Len: f.n})
 	}
-	head := m.Freelist
-	m.Freelist.Tail = delta.Append(slices.Clone(head.Tail))
+	tail := m.Freelist.Tail
+	m.Freelist.Tail = delta.Append(slices.Clone(tail))
 	m.Freelist.FreePages = c.list.Free() + c.list.Pending()
-	oneFlush := !c.db.opts.TwoFlushes && bytes <= recordMax
-	if !oneFlush {
-		m.Synced, m.Record = true, nil
-	}
+	c.recordUnits()
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
 		return nil
 	}
-	if err := c.linkPage(&delta, head.Tail); err != nil {
+	if err := c.linkPage(&delta, tail); err != nil {
 		return err
 	}
-	if oneFlush {
-		u := c.units[len(c.units)-1]
-		m.Record = append(m.Record, meta.Unit{ID: u.id})
-		if !m.Fits() {
-			m.Synced, m.Record = true, nil
-		}
+	c.recordUnits()
+	if !m.Fits() {
+		m.Synced, m.Record = true, nil
 	}
 	return nil
+}
+
+// recordUnits lists the units in the commit record, in order of their place, or
+// decides for two flushes if recovery could not check them quickly. It counts all of
+// them: a checkpoint of the free space can be far larger than the rest, and recovery
+// refuses a record of more than recordMax.
+func (c *commit) recordUnits() {
+	m := &c.meta
+	slices.SortFunc(c.units, func(a, b unit) int { return cmp.Compare(a.id, b.id) })
+	m.Record = nil
+	var pages uint64
+	for _, u := range c.units {
+		m.Record = append(m.Record, meta.Unit{ID: u.id})
+		pages += u.pages
+	}
+	if m.Synced = c.db.opts.TwoFlushes || pages*uint64(c.db.pageSize) > recordMax; m.Synced {
+		m.Record = nil
+	}
 }
 
 // tailMax is how many bytes of deltas are kept in the meta page. More would make

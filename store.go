@@ -37,8 +37,11 @@ func (r *reader) Peek(id page.ID) (page.Page, bool) { return r.view.Page(id) }
 
 // Read verifies node id and returns it.
 func (r *reader) Read(id page.ID, birth page.TxID) (page.Page, error) {
-	b, err := r.fetch(id, 1, page.KindLeaf)
+	b, err := r.span(id, 1)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.bringIn(id, 1); err != nil {
 		return nil, err
 	}
 	p := page.Page(b)
@@ -57,21 +60,25 @@ func (r *reader) Read(id page.ID, birth page.TxID) (page.Page, error) {
 	return p, nil
 }
 
-// fetch returns n pages from the map after it has made the kernel bring them in:
-// a fault would hold the processor for as long as the disk takes, and kill the
-// process if it fails.
-func (r *reader) fetch(id page.ID, n uint64, kind page.Kind) ([]byte, error) {
+// span returns the n pages from id on, if the snapshot has them.
+func (r *reader) span(id page.ID, n uint64) ([]byte, error) {
 	if id < page.FirstID || id >= r.highWater || n > uint64(r.highWater-id) {
-		return nil, page.Corrupt(id, kind, "%d pages from there on are not in the file", n)
+		return nil, page.Corrupt(id, 0, "%d pages from there on are not in the file", n)
 	}
 	b := r.view.Run(id, n)
 	if b == nil {
-		return nil, page.Corrupt(id, kind, "it lies outside the map")
-	}
-	if err := r.view.Populate(id, n); err != nil {
-		return nil, fmt.Errorf("%w: page %d: %w", ErrFault, id, err)
+		return nil, page.Corrupt(id, 0, "it lies outside the map")
 	}
 	return b, nil
+}
+
+// bringIn makes the kernel bring n pages from id on in: a fault would hold the
+// processor for as long as the disk takes, and kill the process if it fails.
+func (r *reader) bringIn(id page.ID, n uint64) error {
+	if err := r.view.Populate(id, n); err != nil {
+		return fmt.Errorf("%w: page %d: %w", ErrFault, id, err)
+	}
+	return nil
 }
 
 // Run returns the n data bytes of the overflow run at id.
@@ -88,17 +95,17 @@ func (r *reader) Run(id page.ID, birth page.TxID, n int) ([]byte, error) {
 // readRun verifies the run at id, with its data if full, and returns the data.
 func (r *reader) readRun(id page.ID, birth page.TxID, n int, full bool) ([]byte, error) {
 	pages := uint64(btree.RunPages(n, r.pageSize))
-	first := uint64(1)
-	if full {
-		first = pages
-	}
-	if _, err := r.fetch(id, first, page.KindOverflow); err != nil {
+	run, err := r.span(id, pages)
+	if err != nil {
 		return nil, err
 	}
-	if _, err := r.fetchQuiet(id, pages); err != nil {
+	first := pages
+	if !full {
+		first -= uint64(n / r.pageSize) // no less than what lies before the data
+	}
+	if err := r.bringIn(id, first); err != nil {
 		return nil, err
 	}
-	run := r.view.Run(id, pages)
 	if err := btree.VerifyRunHeader(run, id, birth, r.fileID, n, r.pageSize); err != nil {
 		return nil, err
 	}
@@ -111,19 +118,6 @@ func (r *reader) readRun(id page.ID, birth page.TxID, n int, full bool) ([]byte,
 		r.view.SetVerified(id)
 	}
 	return btree.RunData(run, n), nil
-}
-
-// fetchQuiet checks that n pages from id on are in the file and the map, without
-// bringing them in.
-func (r *reader) fetchQuiet(id page.ID, n uint64) ([]byte, error) {
-	if id < page.FirstID || id >= r.highWater || n > uint64(r.highWater-id) {
-		return nil, page.Corrupt(id, page.KindOverflow, "a run of %d pages is not in the file", n)
-	}
-	b := r.view.Run(id, n)
-	if b == nil {
-		return nil, page.Corrupt(id, page.KindOverflow, "it lies outside the map")
-	}
-	return b, nil
 }
 
 // Ahead brings in the nodes [id, id+n), which a scan is about to read.

@@ -31,7 +31,7 @@ type Cursor struct {
 	// changes, and that its cells have no flags and lie one behind the other, as
 	// they do in the file: each ends where the next begins.
 	plain bool
-	key   []byte
+	key   []byte // of pos, in a tree that can change; elsewhere the frames tell
 }
 
 // cursorFrame is a node, the child or slot in it, and what the node's header says,
@@ -396,14 +396,6 @@ func (c *Cursor) Delete(want byte) (bool, error) {
 		c.pos = offKey
 	}
 	return found, err
-}
-
-// Key returns the key that the cursor is on, or nil.
-func (c *Cursor) Key() []byte {
-	if c.pos != onKey {
-		return nil
-	}
-	return c.key
 }
 
 // At moves to the i-th key, counted from 0.

@@ -108,3 +108,11 @@ func ReadAll(r Reader, p page.Page, keys [][]byte) {
 		panic("the entries of a branch do not fit into a branch")
 	}
 }
+
+// Key returns the key that the cursor of a writable tree is on, or nil.
+func (c *Cursor) Key() []byte {
+	if c.pos != onKey {
+		return nil
+	}
+	return c.key
+}
