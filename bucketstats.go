@@ -70,10 +70,7 @@ func (b *Bucket) Stats() (s BucketStats) {
 				return
 			}
 		}
-		w := statsWalk{tx: b.tx, budget: uint64(b.tx.snap.meta.HighWater)}
-		if b.tx.store != nil {
-			w.budget += b.tx.store.pages
-		}
+		w := statsWalk{tx: b.tx, budget: b.tx.pagesMax()}
 		got, err := w.bucket(&b.tree, b.depth)
 		if err != nil {
 			b.tx.fail(err)

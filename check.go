@@ -74,7 +74,7 @@ func (tx *Tx) Check(options ...CheckOption) <-chan error {
 	var flushErr error
 	if tx.writable {
 		if flushErr = tx.change(tx.flush); flushErr == nil {
-			tx.store.stamp(tx.db.nextTxID)
+			tx.store.stamp(tx.id)
 		}
 	}
 	go func() {
@@ -112,14 +112,13 @@ func (c *checker) run() {
 			c.report(err)
 		}
 	}()
-	m := &c.tx.snap.meta
-	c.used = make([]uint64, m.HighWater/64+1)
+	c.used = make([]uint64, c.highWater()/64+1)
 	for id := range page.FirstID {
 		c.mark(id, 1)
 	}
 	h := c.tx.root.tree.Header()
 	if h.Root&dirtyBit != 0 {
-		h.Birth = c.tx.db.nextTxID
+		h.Birth = c.tx.id
 	}
 	var t btree.Tree
 	t.Init(c.reader(), h, nil)
@@ -207,7 +206,7 @@ func (c *checker) bucket(payload []byte, depth int) {
 // mark notes that n pages from id on are in use; false if one of them cannot be,
 // or is already.
 func (c *checker) mark(id page.ID, n uint64) bool {
-	hwm := c.tx.snap.meta.HighWater
+	hwm := c.highWater()
 	if id >= hwm || n > uint64(hwm-id) {
 		return false
 	}
@@ -223,6 +222,14 @@ func (c *checker) mark(id page.ID, n uint64) bool {
 		c.progress(c.done, uint64(hwm))
 	}
 	return fresh
+}
+
+// highWater returns the high-water mark, which a write transaction can have raised.
+func (c *checker) highWater() page.ID {
+	if c.tx.store != nil {
+		return c.tx.store.highWater
+	}
+	return c.tx.snap.meta.HighWater
 }
 
 // account compares the pages in use with the free space.
@@ -243,8 +250,14 @@ func (c *checker) account() {
 		take(freelist.Extent{Start: p.ID, Len: uint64(p.Pages)}, "freelist pages")
 	}
 	for e := range s.list.All() {
-		take(e, "free")
 		free += e.Len
+	}
+	list := s.list
+	if c.tx.store != nil && c.tx.group.out != nil {
+		list = c.tx.db.space.list // pages that were free have been written since
+	}
+	for e := range list.All() {
+		take(e, "free")
 	}
 	if free != m.Freelist.FreePages {
 		c.report(page.Corrupt(m.Freelist.Head, 0, "%d pages are free, the meta page counts %d", free, m.Freelist.FreePages))
@@ -254,7 +267,7 @@ func (c *checker) account() {
 			take(freelist.Extent{Start: f.id, Len: f.n}, "freed by this transaction")
 		}
 	}
-	c.leaks(m.HighWater)
+	c.leaks(c.highWater())
 }
 
 // leaks reports the pages that are neither in use nor free.

@@ -1,7 +1,8 @@
 package folio
 
-// This file is responsible for commits: their order is what makes the database
-// survive a crash at any instant (docs/crash-safety.md has the argument).
+// This file is responsible for how a group of transactions is written: the order is
+// what makes the database survive a crash at any instant (docs/crash-safety.md has
+// the argument).
 //
 //	C1  New pages, a freelist page among them if one is due, go to places that
 //	    neither the newest durable state nor any reader needs.
@@ -14,7 +15,8 @@ package folio
 //	    that begins after that reuses the pages which this one has freed.
 //
 // A commit too large for its record, and every one with Options.TwoFlushes,
-// flushes between C1 and C2 as well, and recovery has nothing to check.
+// flushes between C1 and C2 as well, and recovery has nothing to check. A commit
+// that need not be durable at once leaves C3 to a later one: durability.go.
 
 import (
 	"cmp"
@@ -27,25 +29,35 @@ import (
 	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/meta"
+	"github.com/foliodb/folio/pager"
 )
 
 // recordMax is how many bytes a commit with a record may write: recovery reads
 // them all, which should take milliseconds.
 const recordMax = 2 << 20
 
-// commit is a commit on its way.
+// commit is a group of transactions on its way to the file. It exists before the
+// group is complete if one of them was too large for memory (spill.go).
 type commit struct {
-	tx   *Tx
 	db   *DB
 	s    *store
 	list *freelist.List
-	txid page.TxID
+	base *snapshot
+	txid page.TxID // of the pages that are written next
 	meta meta.Meta
 
-	leaves, runs, branches []int // dirty pages, by index, in key order
+	durability Durability
+	flushed    bool // C3 has happened already
+	spilled    bool // pages are written that no record lists
+
+	leaves, runs, branches []int  // dirty pages, by index, in key order
+	pages                  uint64 // in them
 	units                  []unit
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
+	returned               []freelist.Extent // spilled pages given up again
+	stats                  TxStats
+	next                   *snapshot
 }
 
 // unit is a page or a run that the commit writes.
@@ -54,48 +66,60 @@ type unit struct {
 	pages uint64
 	dirty int    // index of the dirty page, or -1
 	raw   []byte // of a freelist page
+	sum   uint64 // its checksum, once it is written
 }
 
-// commit makes the transaction's changes durable and visible.
-func (tx *Tx) commit() error {
-	if err := tx.change(tx.flush); err != nil {
-		return err
+// newCommit returns the commit of g, which has not written anything.
+func (db *DB) newCommit(g *group) *commit {
+	return &commit{
+		db: db, s: g.store, list: db.space.list, base: g.base, meta: g.base.meta,
+		durability: DurabilityNone,
 	}
-	if tx.store.pages == 0 && len(tx.store.freed) == 0 && !tx.root.changed {
-		return nil
+}
+
+// writeOut takes g to C2, or to C3 if that cannot be left to the caller. It needs
+// the writer lock and the token. After an error everything is as before.
+func (db *DB) writeOut(g *group) (*commit, error) {
+	if err := g.onTop(db); err != nil {
+		return nil, err
 	}
-	db := tx.db
-	c := &commit{
-		tx: tx, db: db, s: tx.store, list: db.space.list,
-		txid: db.nextTxID, meta: tx.snap.meta,
+	c := g.out
+	if c == nil {
+		c = db.newCommit(g)
 	}
-	if err := c.prepare(); err != nil {
+	defer g.store.release()
+	c.txid = db.nextTxID - 1
+	if c.txid > db.durableTxID()+maxUnsyncedTxs {
+		c.durability = DurabilityFull
+	}
+	for _, m := range g.members {
+		c.durability = min(c.durability, m.durability)
+		if !m.watching {
+			c.stats.Commits++
+		}
+	}
+	err := c.prepare(g)
+	if err == nil {
+		err = c.write()
+	}
+	if err != nil {
 		c.undo()
-		return err
+		return nil, err
 	}
-	db.nextTxID++ // from here on pages with this birth may be in the file
-	if err := c.write(); err != nil {
-		c.undo()
-		return err
-	}
-	c.publish()
-	return nil
+	c.entered()
+	return c, nil
 }
 
 // prepare decides where everything goes, in memory only.
-func (c *commit) prepare() error {
+func (c *commit) prepare(g *group) error {
 	m := &c.meta
 	m.TxID = c.txid
-	m.Clean, m.Synced, m.Record = false, false, nil
-	if h := c.tx.root.tree.Header(); h.Root&dirtyBit != 0 {
-		c.collect(btree.Ref{ID: h.Root, Flags: btree.FlagBucket})
-	}
-	if invariants.Enabled {
-		c.checkCollected()
-	}
-	freed := c.tx.pagesFreed()
+	m.Clean, m.Synced, m.Weak, m.Since, m.Record = false, false, false, 0, nil
+	c.collectAll(g.root)
+	freed := c.pagesFreed()
 	for _, f := range freed {
-		if err := c.list.FreePages(freelist.Extent{Start: f.id, Len: f.n}, f.birth, c.txid); err != nil {
+		c.stats.Freed += int64(f.n)
+		if err := c.list.FreePages(f.extent(), f.birth, c.txid); err != nil {
 			return err
 		}
 	}
@@ -104,13 +128,54 @@ func (c *commit) prepare() error {
 		m.HighWater = hwm
 		c.taken = append(c.taken, e)
 	}
-	h := c.tx.root.tree.Header()
-	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: h.Root, Birth: h.Birth})
-	m.Root.Count, m.Root.Sequence = h.Count, c.tx.root.sequence
+	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: g.root.Root, Birth: g.root.Birth})
+	m.Root.Count, m.Root.Sequence = g.root.Count, g.sequence
 	if err := c.noteSpace(freed); err != nil {
 		return err
 	}
 	return m.Check()
+}
+
+// pagesFreed returns the pages of the base that the group has given up, in order.
+// Neighbours of the same birth, which a commit has written side by side, are taken
+// together. Pages that the group itself has written are free at once: no state that
+// anybody can see ever had them.
+func (c *commit) pagesFreed() []freedRun {
+	freed := slices.Clone(c.s.freed)
+	freed = slices.DeleteFunc(freed, func(f freedRun) bool {
+		own := f.birth > c.base.meta.TxID
+		if own {
+			c.giveBack(f.extent())
+		}
+		return own
+	})
+	slices.SortFunc(freed, func(a, b freedRun) int { return cmp.Compare(a.id, b.id) })
+	joined := freed[:0]
+	for _, f := range freed {
+		if n := len(joined) - 1; n >= 0 && joined[n].birth == f.birth && joined[n].id+page.ID(joined[n].n) == f.id {
+			joined[n].n += f.n
+		} else {
+			joined = append(joined, f)
+		}
+	}
+	return joined
+}
+
+// giveBack makes pages free that the group has taken.
+func (c *commit) giveBack(e freelist.Extent) {
+	c.returned = append(c.returned, e)
+	c.list.Return(e)
+}
+
+// collectAll lists every dirty page of the tree.
+func (c *commit) collectAll(root btree.Header) {
+	c.leaves, c.runs, c.branches, c.pages = c.leaves[:0], c.runs[:0], c.branches[:0], c.s.pages
+	if root.Root&dirtyBit != 0 {
+		c.collect(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
+	}
+	if invariants.Enabled {
+		c.checkCollected()
+	}
 }
 
 // collect lists the dirty pages from the dirty node at r down.
@@ -155,7 +220,10 @@ func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
 	if r.ID&dirtyBit == 0 {
 		return r.ID, r.Birth
 	}
-	return c.s.dirty[r.ID&^dirtyBit].id, c.txid
+	if id := c.s.dirty[r.ID&^dirtyBit].id; id != 0 {
+		return id, c.txid
+	}
+	return r.ID, r.Birth // it stays in the heap for now
 }
 
 // noteSpace puts the changes of the free space into the meta, or into a freelist
@@ -163,9 +231,10 @@ func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
 func (c *commit) noteSpace(freed []freedRun) error {
 	m := &c.meta
 	c.chain = c.db.space.chain
-	delta := freelist.Delta{TxID: c.txid, Taken: slices.Clone(c.taken)}
+	delta := freelist.Delta{TxID: c.txid}
+	delta.Taken, delta.Freed = freelist.Net(c.taken, c.returned)
 	for _, f := range freed {
-		delta.Freed = append(delta.Freed, freelist.Extent{Start: f.id, Len: f.n})
+		delta.Freed = append(delta.Freed, f.extent())
 	}
 	tail := m.Freelist.Tail
 	m.Freelist.Tail = delta.Append(slices.Clone(tail))
@@ -179,26 +248,48 @@ func (c *commit) noteSpace(freed []freedRun) error {
 	}
 	c.recordUnits()
 	if !m.Fits() {
-		m.Synced, m.Record = true, nil
+		c.unrecorded()
 	}
 	return nil
 }
 
-// recordUnits lists the units in the commit record, in order of their place, or
-// decides for two flushes if recovery could not check them quickly. It counts all of
-// them: a checkpoint of the free space can be far larger than the rest, and recovery
-// refuses a record of more than recordMax.
+// recordUnits lists the units in the commit record, with those of earlier commits
+// that no flush has covered, in order of their place; or decides to do without a
+// record if recovery could not check it quickly. It counts all of them: a checkpoint
+// of the free space can be far larger than the rest, and recovery refuses a record of
+// more than recordMax.
 func (c *commit) recordUnits() {
 	m := &c.meta
-	slices.SortFunc(c.units, func(a, b unit) int { return cmp.Compare(a.id, b.id) })
-	m.Record = nil
-	var pages uint64
+	c.sortUnits()
+	m.Record, m.Synced, m.Weak, m.Since = nil, false, false, 0
+	pages := c.db.unsynced.pages
 	for _, u := range c.units {
-		m.Record = append(m.Record, meta.Unit{ID: u.id})
 		pages += u.pages
 	}
-	if m.Synced = c.db.opts.TwoFlushes || pages*uint64(c.db.pageSize) > recordMax; m.Synced {
-		m.Record = nil
+	if c.spilled || c.db.unsynced.lost || c.db.opts.TwoFlushes && c.durability == DurabilityFull ||
+		pages*uint64(c.db.pageSize) > recordMax {
+		c.unrecorded()
+		return
+	}
+	m.Record = c.db.unsynced.record(c.s.freed)
+	for _, u := range c.units {
+		m.Record = append(m.Record, meta.Unit{ID: u.id})
+	}
+}
+
+func (c *commit) sortUnits() {
+	slices.SortFunc(c.units, func(a, b unit) int { return cmp.Compare(a.id, b.id) })
+}
+
+// unrecorded makes the meta one without a record: all that it needs is durable before
+// it is written, or, if it need not be durable at all, recovery looks for it.
+func (c *commit) unrecorded() {
+	m := &c.meta
+	m.Record, m.Since = nil, 0
+	m.Weak = c.durability != DurabilityFull
+	m.Synced = !m.Weak
+	if m.Weak {
+		m.Since = c.db.durable.meta.TxID
 	}
 }
 
@@ -257,37 +348,72 @@ const (
 	chainMin    = 16
 )
 
-// write takes the commit to its commit point.
+// write takes the commit to C2, and beyond if it takes two flushes.
 func (c *commit) write() error {
 	p := c.db.pager
+	c.shrink()
 	if err := p.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
 	if err := c.writePages(); err != nil {
 		return err
 	}
-	if c.meta.Synced {
-		if err := p.Sync(); err != nil {
-			return err
-		}
+	slot := 1 - c.db.durable.slot
+	if !c.meta.Synced {
+		c.sumRecord()
+		return c.db.storeMeta(&c.meta, slot)
 	}
-	return c.db.writeMeta(&c.meta, 1-c.tx.snap.slot)
+	c.flushed = true
+	if err := p.Sync(); err != nil {
+		return err
+	}
+	return c.db.writeMeta(&c.meta, slot)
 }
 
-// writeMeta writes m to slot and flushes: C2 and C3. If that fails, what the slot
-// held before is put back, so that nobody takes m for durable.
-func (db *DB) writeMeta(m *meta.Meta, slot int) error {
+// sumRecord enters the checksums of what was written into the record. Both are in
+// order of their place.
+func (c *commit) sumRecord() {
+	record := c.meta.Record
+	if record == nil {
+		return
+	}
+	for _, u := range c.units {
+		for record[0].ID != u.id {
+			record = record[1:]
+		}
+		record[0].Sum = u.sum
+	}
+}
+
+// storeMeta stores m to slot without a flush. If that fails, what the slot held before
+// is put back, so that nobody takes m for committed.
+func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 	var b [meta.Size]byte
 	meta.Encode(b[:], m, slot)
-	err := db.pager.WriteMeta(slot, b[:])
-	if err == nil {
-		err = db.pager.Sync()
-	}
-	if err != nil {
+	if err := db.pager.WriteMeta(slot, b[:]); err != nil {
 		return errors.Join(err, db.pager.RestoreMeta(slot, db.metas[slot][:]))
 	}
 	db.metas[slot] = b
 	return nil
+}
+
+// flushMeta flushes what storeMeta has stored to slot, and everything before. If that
+// fails, what the slot held when the other one became durable is put back, so that
+// nobody takes anything newer for durable.
+func (db *DB) flushMeta(slot int) error {
+	err := db.pager.Sync()
+	if err != nil {
+		err = errors.Join(err, db.pager.RestoreMeta(slot, db.older[:]))
+	}
+	return err
+}
+
+// writeMeta is storeMeta and flushMeta.
+func (db *DB) writeMeta(m *meta.Meta, slot int) error {
+	if err := db.storeMeta(m, slot); err != nil {
+		return err
+	}
+	return db.flushMeta(slot)
 }
 
 // outputPages is how many pages are laid out before they are written.
@@ -335,9 +461,7 @@ func (c *commit) writePages() error {
 			}
 			used += ps
 		}
-		if !c.meta.Synced {
-			c.meta.Record[i].Sum = page.Page(b).Checksum()
-		}
+		c.units[i].sum = page.Page(b).Checksum()
 		bufs = append(bufs, b)
 		next = u.id + page.ID(u.pages)
 	}
@@ -359,40 +483,80 @@ func (c *commit) layout(b page.Page, u unit) error {
 	return nil
 }
 
-// undo gives back what prepare took. The file still has the old state.
+// undo gives back what the commit took. The file still has the old state.
 func (c *commit) undo() {
 	c.list.Forget(c.txid)
-	for _, e := range c.taken {
+	taken, grown := freelist.Net(c.taken, c.returned)
+	for _, e := range taken {
 		c.list.Return(e)
+	}
+	for _, e := range grown {
+		c.list.Withdraw(e)
 	}
 }
 
-// publish makes the commit visible: C4.
-func (c *commit) publish() {
+// entered makes the commit the state that the next group builds on. All of it is in
+// the file, durable or not. It needs the writer lock.
+func (c *commit) entered() {
 	db := c.db
 	view := db.pager.View()
+	c.trust(view)
+	db.space.chain = c.chain
+	db.commits++
+	c.next = &snapshot{meta: c.meta, slot: 1 - db.durable.slot, view: view}
+	db.head = c.next
+	db.stats.space(c.list)
+	if c.durability != DurabilityFull {
+		db.unsynced.add(c)
+	}
+}
+
+// trust marks what was just written: it need not be verified. Only the first page of
+// a run ever is.
+func (c *commit) trust(view *pager.View) {
 	for _, u := range c.units {
-		// What was just written need not be verified. Only the first page of a
-		// run ever is.
+		switch {
+		case u.dirty < 0:
+			c.stats.SpacePages += int64(u.pages)
+		case c.s.dirty[u.dirty].run:
+			c.stats.RunPages += int64(u.pages)
+		default:
+			c.stats.Pages++
+		}
 		if u.dirty < 0 || c.s.dirty[u.dirty].run {
 			view.ClearVerified(u.id, u.pages)
 		}
-		if u.dirty >= 0 && db.opts.Verify != VerifyAlways {
+		if u.dirty >= 0 && c.db.opts.Verify != VerifyAlways {
 			view.SetVerified(u.id)
 		}
 	}
-	db.space.chain = c.chain
-	db.commits++
-	old := c.tx.snap
-	db.current.Store(&snapshot{meta: c.meta, slot: 1 - old.slot, view: view})
-	db.stats.committed(c)
-	// Neither meta needs what lies behind both their marks. If the file cannot
-	// be cut now, a later commit will.
-	if hwm := max(old.meta.HighWater, c.meta.HighWater); worthShrinking(db.pager.FileSize(), int64(hwm)*int64(db.pageSize)) {
-		_ = db.pager.Shrink(hwm)
+}
+
+// finish is C3 for a commit that has left it to its caller.
+func (db *DB) finish(c *commit) error {
+	c.flushed = true
+	return db.flushMeta(c.next.slot)
+}
+
+// publish makes the commit visible: C4. It needs the token.
+func (db *DB) publish(c *commit) {
+	db.slow.superseded(db.current.Swap(c.next).meta.TxID)
+	if c.flushed {
+		db.becameDurable(c.next)
+	} else {
+		db.flushLater(c)
 	}
-	if db.StrictMode {
-		db.mustCheck()
+	db.stats.committed(c)
+}
+
+// shrink cuts the file behind what anybody needs: neither the durable meta, nor the
+// newest, nor the one to be written refers to what lies behind their marks, and no
+// reader does. If the file cannot be cut now, a later commit will.
+func (c *commit) shrink() {
+	db := c.db
+	hwm := max(c.meta.HighWater, db.head.meta.HighWater, db.durable.meta.HighWater)
+	if worthShrinking(db.pager.FileSize(), int64(hwm)*int64(db.pageSize)) {
+		_ = db.pager.Shrink(hwm)
 	}
 }
 

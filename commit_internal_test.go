@@ -27,7 +27,7 @@ func TestRecordIsBounded(t *testing.T) {
 		{"a small commit with a large freelist run", []unit{{id: 9, pages: 1}, {id: 10, pages: 10 * most, dirty: -1}}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := &commit{db: db, units: tc.units}
+			c := &commit{db: db, s: &store{}, units: tc.units}
 			c.recordUnits()
 			require.Equal(t, tc.two, c.meta.Synced)
 			if tc.two {

@@ -52,7 +52,7 @@ func (tx *Tx) freeSpace() (*freelist.List, error) {
 func (tx *Tx) copyTo(w io.Writer, free *freelist.List) error {
 	ps := tx.db.pageSize
 	m := tx.snap.meta
-	m.Synced, m.Clean, m.Record = true, true, nil
+	m.Synced, m.Clean, m.Weak, m.Since, m.Record = true, true, false, 0, nil
 	buf := make([]byte, max(ps, copyChunk))
 	for slot := range page.NumMetas {
 		// Two equal metas: either will do.

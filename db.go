@@ -3,17 +3,17 @@ package folio
 // This file is responsible for the database as a whole: what is shared by its
 // transactions, and how they begin.
 //
-// Locks, in the order in which they are taken: DB.writer, then those inside pager.
-// Readers take none.
+// Locks, in the order in which they are taken: DB.writer, DB.token (pipeline.go has the
+// one exception), then those inside pager. Readers take none.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/meta"
@@ -41,18 +41,28 @@ type DB struct {
 	pageSize int
 	fallback string // why Open took an older commit than the newest, or ""
 
-	current atomic.Pointer[snapshot] // the newest durable one; nil: closed
+	current atomic.Pointer[snapshot] // the newest published one; nil: closed
 	readers readerTable
 	stats   counters
+	slow    slowReaders
 
-	writer   sync.Mutex // held by the write transaction; guards what follows
-	nextTxID page.TxID  // of the next commit; never used twice
+	writer   writerLock // held by the write transaction; guards what follows
+	head     *snapshot  // the newest in the file, published or not
+	group    *group     // the transactions since; nil: none
+	nextTxID page.TxID  // of the next transaction; never used twice once it is in the file
 	space    *space     // nil until the first write transaction
 	secured  bool       // what Open found is durable (see secure)
 	buffers  bufferPool
-	output   []byte                         // pages on their way to the file
-	commits  uint64                         // since Open
-	metas    [page.NumMetas][meta.Size]byte // as they are in the file
+	output   []byte // pages on their way to the file
+	commits  uint64 // since Open
+
+	token     flushToken // held by who writes metas or flushes; guards what follows
+	durable   *snapshot  // the newest that a crash does not take back
+	durableTx atomic.Uint64
+	unsynced  unsynced                       // what was written since
+	metas     [page.NumMetas][meta.Size]byte // as they are in the file
+	older     [meta.Size]byte                // in the slot beside durable, when that became so
+	flusher   flusher
 
 	batchMu sync.Mutex
 	batch   *batch
@@ -77,10 +87,7 @@ func (db *DB) IsReadOnly() bool { return db.opts.ReadOnly }
 //
 // Errors are ErrDatabaseNotOpen, ErrDatabaseReadOnly, ErrLatched and ErrCorrupt.
 func (db *DB) Begin(writable bool) (*Tx, error) {
-	if writable {
-		return db.beginWrite()
-	}
-	return db.beginRead()
+	return db.BeginContext(context.Background(), writable)
 }
 
 // beginRead enters the reader table (readers.go) and takes the newest snapshot.
@@ -104,39 +111,90 @@ func (db *DB) beginRead() (*Tx, error) {
 		tx.slot.txid.Store(uint64(snap.meta.TxID))
 	}
 	tx.begin(db, snap)
+	tx.read = db.reader(snap)
+	tx.root.sequence = snap.meta.Root.Sequence
 	tx.root.tree.Init(&tx.read, rootHeader(&snap.meta), nil)
 	return tx, nil
 }
 
-// beginWrite takes the writer lock, and makes the pages reusable that no reader
-// needs any more.
-func (db *DB) beginWrite() (*Tx, error) {
+// reader returns what transactions on snap read through.
+func (db *DB) reader(snap *snapshot) reader {
+	return reader{
+		view:      snap.view,
+		highWater: snap.meta.HighWater,
+		fileID:    snap.meta.FileID,
+		pageSize:  db.pageSize,
+		verify:    db.opts.Verify,
+	}
+}
+
+// BeginContext is Begin that gives up waiting for another write transaction when ctx
+// is done. It then returns the cause. Once the transaction has begun, ctx means
+// nothing to it.
+func (db *DB) BeginContext(ctx context.Context, writable bool) (*Tx, error) {
+	if !writable {
+		return db.beginRead()
+	}
+	if err := db.lockWriter(ctx); err != nil {
+		return nil, err
+	}
+	return db.beginByHand()
+}
+
+// TryBegin begins a writable transaction if none is open, and returns ErrWriterBusy
+// if one is. It may have to wait for the flush of a transaction before it.
+func (db *DB) TryBegin() (*Tx, error) {
 	if db.opts.ReadOnly {
 		return nil, ErrDatabaseReadOnly
 	}
-	db.writer.Lock()
-	snap := db.current.Load()
-	if snap == nil {
-		db.writer.Unlock()
-		return nil, ErrDatabaseNotOpen
+	if !db.writer.tryLock() {
+		return nil, ErrWriterBusy
 	}
-	if err := db.pager.Err(); err != nil {
-		db.writer.Unlock()
-		return nil, fmt.Errorf("folio: %w: reopen the database to write again", err)
+	return db.beginByHand()
+}
+
+func (db *DB) lockWriter(ctx context.Context) error {
+	if db.opts.ReadOnly {
+		return ErrDatabaseReadOnly
 	}
-	if err := db.loadSpace(snap); err != nil {
-		db.writer.Unlock()
+	return db.writer.lock(ctx)
+}
+
+// beginByHand is beginWrite for a transaction that may stay open for long: nobody
+// waits for it (G5).
+func (db *DB) beginByHand() (*Tx, error) {
+	if g := db.group; g != nil {
+		db.settleAll()
+	}
+	return db.beginWrite()
+}
+
+// beginWrite begins a write transaction. It needs the writer lock, which belongs to
+// the transaction then, or is let go if there is an error.
+func (db *DB) beginWrite() (*Tx, error) {
+	if err := db.readyToWrite(); err != nil {
+		db.writer.unlock()
 		return nil, err
 	}
-	db.space.list.Release(db.readers.live(), snap.meta.TxID)
-	db.stats.space(db.space.list)
-
-	tx := &Tx{writable: true}
-	tx.begin(db, snap)
-	tx.store = &store{reader: tx.read, buffers: &db.buffers}
-	tx.trees = btree.NewWriter(tx.store)
-	tx.root.tree.InitWritable(tx.trees, rootHeader(&snap.meta), nil)
+	g := db.openGroup()
+	tx := &Tx{writable: true, group: g, store: g.store, trees: g.trees, id: db.nextTxID}
+	tx.durability = db.opts.Durability
+	tx.begin(db, g.base)
+	tx.root.sequence = g.sequence
+	tx.root.tree.InitWritable(g.trees, g.root, nil)
+	tx.start = tx.mark()
 	return tx, nil
+}
+
+// readyToWrite returns why no write transaction can begin.
+func (db *DB) readyToWrite() error {
+	if db.current.Load() == nil {
+		return ErrDatabaseNotOpen
+	}
+	if err := db.pager.Err(); err != nil {
+		return fmt.Errorf("folio: %w: reopen the database to write again", err)
+	}
+	return db.loadSpace()
 }
 
 // View calls fn with a read-only transaction, which ends when fn returns. The
@@ -156,7 +214,20 @@ func (db *DB) View(fn func(*Tx) error) error {
 // see Tx.Commit for what that promises. If fn returns an error or panics, nothing
 // is changed, and Update does the same. It waits until no other writable
 // transaction is open.
+//
+// Updates of several goroutines run one after the other and share flushes: while
+// one is being flushed, the next ones run. Each function is called once. It must
+// not wait for the end of another Update that has begun before.
 func (db *DB) Update(fn func(*Tx) error) error {
+	return db.UpdateContext(context.Background(), fn)
+}
+
+// UpdateContext is Update that gives up waiting for another write transaction when
+// ctx is done, and returns the cause. Once fn has been called, ctx means nothing.
+func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
+	if err := db.lockWriter(ctx); err != nil {
+		return err
+	}
 	tx, err := db.beginWrite()
 	if err != nil {
 		return err
@@ -168,25 +239,21 @@ func (db *DB) Update(fn func(*Tx) error) error {
 	return tx.Commit()
 }
 
-// Sync makes everything committed durable. Commits do so themselves, so there is
-// no need to call it; it costs a flush.
-func (db *DB) Sync() error {
-	if db.current.Load() == nil {
-		return ErrDatabaseNotOpen
-	}
-	return db.pager.Sync()
-}
-
 // Close waits until all transactions have ended and closes the database. After
-// commits, it notes in the file that nothing is in flight, which costs a flush.
-// Closing a closed database does nothing.
+// commits, it notes in the file that nothing is in flight, which costs a flush, and
+// makes what was committed with less than DurabilityFull durable. Closing a closed
+// database does nothing.
 func (db *DB) Close() error {
-	db.writer.Lock()
-	defer db.writer.Unlock()
-	snap := db.current.Swap(nil)
-	if snap == nil {
+	_ = db.writer.lock(context.Background())
+	defer db.writer.unlock()
+	if db.current.Load() == nil {
 		return nil
 	}
+	db.settleAll()
+	db.flusher.stop()
+	db.token.take(true)
+	defer db.token.release()
+	snap := db.current.Swap(nil)
 	for wait := 10 * time.Microsecond; len(db.readers.live()) > 0; wait = min(2*wait, 5*time.Millisecond) {
 		time.Sleep(wait)
 	}
@@ -211,11 +278,14 @@ func (db *DB) release() error {
 	return errors.Join(errs...)
 }
 
-// writeClean rewrites the newest meta as one with nothing to recover, into the
-// other slot.
+// writeClean writes the newest meta again, as one with nothing to recover, into the
+// slot beside the durable one.
 func (db *DB) writeClean(snap *snapshot) error {
+	if err := db.makeDurable(snap); err != nil {
+		return err
+	}
 	m := snap.meta
 	m.TxID = db.nextTxID
-	m.Clean, m.Synced, m.Record = true, true, nil
+	m.Clean, m.Synced, m.Weak, m.Since, m.Record = true, true, false, 0, nil
 	return db.writeMeta(&m, 1-snap.slot)
 }

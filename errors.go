@@ -45,6 +45,11 @@ var (
 	ErrDatabaseReadOnly = errors.New("database is in read-only mode")
 	// ErrTxNotWritable means a change in a read-only transaction.
 	ErrTxNotWritable = errors.New("tx not writable")
+	// ErrWriterBusy means that another write transaction is open (DB.TryBegin).
+	ErrWriterBusy = errors.New("another write transaction is open")
+	// ErrSavepointReleased means that a savepoint is gone: released, or made after
+	// one that the transaction went back to.
+	ErrSavepointReleased = errors.New("savepoint released")
 	// ErrTxClosed means that the transaction has been committed or rolled back.
 	ErrTxClosed = errors.New("tx closed")
 )

@@ -104,7 +104,11 @@ func (tx *Tx) guarded(fn func()) {
 // damage, faults and I/O errors stick, because the change may have stopped
 // halfway.
 func (tx *Tx) change(fn func() error) (err error) {
-	tx.guarded(func() { err = fn() })
+	tx.guarded(func() {
+		if err = tx.spillIfLarge(); err == nil {
+			err = fn()
+		}
+	})
 	return tx.check(err)
 }
 

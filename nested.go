@@ -142,7 +142,7 @@ func (b *Bucket) deleteBucket(name []byte) error {
 	if err := c.flushChildren(); err != nil {
 		return err
 	}
-	budget := uint64(b.tx.snap.meta.HighWater) + b.tx.store.pages
+	budget := b.tx.pagesMax()
 	if err := b.tx.freeBucket(c, &budget); err != nil {
 		return err
 	}

@@ -68,6 +68,30 @@ type Options struct {
 	// page, as small commits otherwise need not (docs/crash-safety.md).
 	TwoFlushes bool
 
+	// Durability says when commits are safe from a crash of the machine; the zero
+	// value is DurabilityFull. Tx.SetDurability sets it for one transaction.
+	Durability Durability
+
+	// FlushInterval and FlushBytes bound what a crash can take back of the commits
+	// with DurabilityRelaxed: a flush follows after that time, or when that much has
+	// been written. Zero stands for 100 milliseconds and 64 MiB.
+	FlushInterval time.Duration
+	FlushBytes    int64
+
+	// MaxDirty is how many bytes of changed pages a write transaction keeps in
+	// memory. When there are more, they are written to the file early. Zero stands
+	// for 64 MiB.
+	MaxDirty int64
+
+	// OnSlowReader, if it is set, is called after a commit while a read transaction
+	// is open whose snapshot was replaced more than SlowReaderAge ago, or retains
+	// SlowReaderBytes or more of freed pages: once for each such snapshot. It is
+	// called in the goroutine of the commit, and no lock is held. Zero stands for a
+	// minute and 64 MiB.
+	OnSlowReader    func(SlowReader)
+	SlowReaderAge   time.Duration
+	SlowReaderBytes int64
+
 	// InMemory keeps the database in memory. The path is only a name then, and
 	// everything is gone after Close.
 	InMemory bool
@@ -94,3 +118,15 @@ func (o *Options) pageSize() int {
 	}
 	return o.PageSize
 }
+
+// or returns v, or what stands for zero.
+func or[T int64 | time.Duration](v, zero T) T {
+	if v == 0 {
+		return zero
+	}
+	return v
+}
+
+func (o *Options) flushInterval() time.Duration { return or(o.FlushInterval, 100*time.Millisecond) }
+func (o *Options) flushBytes() int64            { return or(o.FlushBytes, 64<<20) }
+func (o *Options) maxDirty() int64              { return or(o.MaxDirty, 64<<20) }

@@ -126,7 +126,10 @@ func (db *DB) recover() error {
 	if db.nextTxID > meta.MaxTxID {
 		return fmt.Errorf("%w: the transaction number %d is impossible", ErrCorrupt, m.TxID)
 	}
-	db.current.Store(&snapshot{meta: m, slot: slot, view: db.pager.View()})
+	snap := &snapshot{meta: m, slot: slot, view: db.pager.View()}
+	db.current.Store(snap)
+	db.head = snap
+	db.becameDurable(snap)
 	return nil
 }
 
@@ -161,6 +164,9 @@ func (db *DB) distrustCache(m *meta.Meta) error {
 	if m == nil {
 		return nil
 	}
+	if m.Weak {
+		return db.pager.DropCache(page.FirstID, uint64(m.HighWater))
+	}
 	for _, u := range m.Record {
 		if err := db.pager.DropCache(u.ID, 1); err != nil {
 			return err
@@ -173,10 +179,11 @@ func (db *DB) distrustCache(m *meta.Meta) error {
 // meta: once, by the first write transaction. A clean meta is taken as it is in the
 // cache, but the process that wrote it may have died before its flush; or before
 // the name of a new file was durable.
-func (db *DB) secure(m *meta.Meta) error {
+func (db *DB) secure() error {
 	if db.secured {
 		return nil
 	}
+	m := &db.head.meta
 	if m.Clean {
 		if err := db.pager.Sync(); err != nil {
 			return fmt.Errorf("folio: %w", err)
@@ -191,9 +198,12 @@ func (db *DB) secure(m *meta.Meta) error {
 	return nil
 }
 
-// complete tells whether all pages in m's record are on disk as the commit wrote
-// them: an error that wraps ErrCorrupt if not.
+// complete tells whether all pages that m needs are on disk as the commit wrote them:
+// an error that wraps ErrCorrupt if not.
 func (db *DB) complete(m meta.Meta) error {
+	if m.Weak {
+		return db.completeSince(&m)
+	}
 	budget := uint64(recordMax / db.pageSize * 2)
 	head := make([]byte, db.pageSize)
 	for _, u := range m.Record {
@@ -226,6 +236,76 @@ func (db *DB) complete(m meta.Meta) error {
 		}
 	}
 	return nil
+}
+
+// completeSince is complete for a weak meta: it verifies every page that is younger
+// than m.Since, which was durable. Older pages refer to older ones only, so there is
+// no need to look at them.
+func (db *DB) completeSince(m *meta.Meta) error {
+	if int64(m.HighWater)*int64(db.pageSize) > db.pager.FileSize() {
+		return page.Corrupt(m.HighWater-1, 0, "the file ends before it")
+	}
+	if _, err := readSpace(db.pager, m); err != nil {
+		return err
+	}
+	var young []btree.Ref
+	note := func(r btree.Ref) {
+		if r.Birth > m.Since {
+			young = append(young, r)
+		}
+	}
+	if m.Root.ID != 0 {
+		note(btree.Ref{ID: m.Root.ID, Birth: m.Root.Birth})
+	}
+	// No file has more pages than its high-water mark; one that refers to some of
+	// them twice is damaged.
+	budget := uint64(m.HighWater)
+	b := make([]byte, db.pageSize)
+	for len(young) > 0 {
+		r := young[len(young)-1]
+		young = young[:len(young)-1]
+		pages := uint64(1)
+		if r.Bytes > 0 {
+			pages = uint64(btree.RunPages(r.Bytes, db.pageSize))
+		}
+		if r.ID < page.FirstID || r.ID >= m.HighWater || pages > min(budget, uint64(m.HighWater-r.ID)) {
+			return page.Corrupt(r.ID, 0, "%d pages from there on cannot be in the tree", pages)
+		}
+		budget -= pages
+		if r.Bytes > 0 {
+			if err := db.verifyRun(r, m); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := db.verifyNode(b, r, m); err != nil {
+			return err
+		}
+		btree.Refs(b, 0, note)
+	}
+	return nil
+}
+
+// verifyNode reads the node at r into b.
+func (db *DB) verifyNode(b page.Page, r btree.Ref, m *meta.Meta) error {
+	if err := db.readWhole(b, r.ID); err != nil {
+		return err
+	}
+	if b.ComputeChecksum(r.ID, m.FileID) != b.Checksum() || b.TxID() != r.Birth {
+		return page.Corrupt(r.ID, 0, "it is not the page that transaction %d wrote", r.Birth)
+	}
+	return btree.Verify(b, r.ID, m.HighWater)
+}
+
+func (db *DB) verifyRun(r btree.Ref, m *meta.Meta) error {
+	run := make([]byte, btree.RunPages(r.Bytes, db.pageSize)*db.pageSize)
+	if err := db.readWhole(run, r.ID); err != nil {
+		return err
+	}
+	if err := btree.VerifyRunHeader(run, r.ID, r.Birth, m.FileID, r.Bytes, db.pageSize); err != nil {
+		return err
+	}
+	return btree.VerifyRunData(run, r.ID, m.FileID)
 }
 
 // readWhole reads pages that must be in the file.

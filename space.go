@@ -43,15 +43,15 @@ func (s *space) chainPages() (deltas, checkpoint uint64) {
 	return deltas, checkpoint
 }
 
-// loadSpace reads the free space of snap once.
-func (db *DB) loadSpace(snap *snapshot) error {
+// loadSpace reads the free space once, before the first write transaction.
+func (db *DB) loadSpace() error {
 	if db.space != nil {
 		return nil
 	}
-	if err := db.secure(&snap.meta); err != nil {
+	if err := db.secure(); err != nil {
 		return err
 	}
-	s, err := readSpace(db.pager, &snap.meta)
+	s, err := readSpace(db.pager, &db.head.meta)
 	if err != nil {
 		return fmt.Errorf("folio: reading the free space: %w", err)
 	}

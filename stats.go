@@ -4,6 +4,7 @@ package folio
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/meta"
@@ -24,6 +25,11 @@ type Stats struct {
 	FileSize   int64  // bytes of the file
 	Size       int64  // bytes up to the high-water mark
 	Oldest     int    // txid of the oldest snapshot being read, 0: none
+	// OldestAge is how long ago that snapshot was replaced by a newer one, zero if
+	// it is the newest; Retained is how many bytes of freed pages cannot be reused
+	// because of it. Both are as of the newest commit.
+	OldestAge  time.Duration
+	Retained   int64
 	Flushes    uint64 // syncs of the file
 	Writes     uint64 // system calls that wrote
 	PageWrites uint64 // pages written, meta pages among them
@@ -33,7 +39,8 @@ type Stats struct {
 // TxStats are counters of write transactions that have been committed.
 type TxStats struct {
 	Commits    int64 // transactions that changed something
-	TwoFlushes int64 // those that took two flushes
+	Groups     int64 // times that transactions were written, one or several together
+	TwoFlushes int64 // those of the groups that took two flushes
 	Pages      int64 // nodes written
 	RunPages   int64 // pages of long values and keys written
 	Freed      int64 // pages given up
@@ -60,6 +67,7 @@ func (s *Stats) Sub(other *Stats) Stats {
 func (s *TxStats) Sub(other *TxStats) TxStats {
 	return TxStats{
 		Commits:    s.Commits - other.Commits,
+		Groups:     s.Groups - other.Groups,
 		TwoFlushes: s.TwoFlushes - other.TwoFlushes,
 		Pages:      s.Pages - other.Pages,
 		RunPages:   s.RunPages - other.RunPages,
@@ -71,31 +79,27 @@ func (s *TxStats) Sub(other *TxStats) TxStats {
 // counters are the counters of commits, and the state of the free space after
 // the last one.
 type counters struct {
-	commits, twoFlushes, pages, runPages, freed, spacePages atomic.Int64
+	commits, groups, twoFlushes, pages, runPages, freed, spacePages atomic.Int64
 	free, pending                                           atomic.Uint64
 	known                                                   atomic.Bool // free and pending are
 }
 
 // committed counts commit c, which has been published.
 func (n *counters) committed(c *commit) {
-	n.commits.Add(1)
+	n.groups.Add(1)
 	if c.meta.Synced {
 		n.twoFlushes.Add(1)
 	}
-	for _, u := range c.units {
-		switch {
-		case u.dirty < 0:
-			n.spacePages.Add(int64(u.pages))
-		case c.s.dirty[u.dirty].run:
-			n.runPages.Add(int64(u.pages))
-		default:
-			n.pages.Add(1)
-		}
-	}
-	for _, f := range c.s.freed {
-		n.freed.Add(int64(f.n))
-	}
-	n.space(c.list)
+	n.commits.Add(c.stats.Commits)
+	n.pages.Add(c.stats.Pages)
+	n.runPages.Add(c.stats.RunPages)
+	n.spacePages.Add(c.stats.SpacePages)
+	n.freed.Add(c.stats.Freed)
+}
+
+// bytes returns how much was written for s in pages of pageSize.
+func (s *TxStats) bytes(pageSize int) int64 {
+	return (s.Pages + s.RunPages + s.SpacePages) * int64(pageSize)
 }
 
 // space takes note of the free space, which belongs to the writer.
@@ -115,7 +119,7 @@ func (db *DB) Stats() Stats {
 	}
 	n := &db.stats
 	s.TxStats = TxStats{
-		Commits: n.commits.Load(), TwoFlushes: n.twoFlushes.Load(), Pages: n.pages.Load(),
+		Commits: n.commits.Load(), Groups: n.groups.Load(), TwoFlushes: n.twoFlushes.Load(), Pages: n.pages.Load(),
 		RunPages: n.runPages.Load(), Freed: n.freed.Load(), SpacePages: n.spacePages.Load(),
 	}
 	// Before the first write transaction nothing can be pending.
@@ -128,6 +132,7 @@ func (db *DB) Stats() Stats {
 	s.OpenTxN, s.TxN = open, int(begun)
 	if live := db.readers.live(); len(live) > 0 {
 		s.Oldest = int(live[0])
+		s.OldestAge, s.Retained = db.slow.of(live[0])
 	}
 	p := db.pager.Stats()
 	s.FileSize, s.Size = p.FileSize, int64(snap.meta.HighWater)*int64(db.pageSize)

@@ -1,159 +1,133 @@
 package folio
 
-// This file is responsible for where the trees of a transaction get their pages
-// from: the map, checked when a page is first touched, and, in a write
-// transaction, the heap, where changed pages live until the commit.
+// This file is responsible for the changed pages of write transactions, which live
+// in the heap until they are written (commit.go, spill.go).
 //
-// A changed page has no place in the file yet. Its id is an index into the
-// transaction's list of dirty pages, marked by dirtyBit; the commit knows how many
-// pages there are before it decides where they go, so that they go into one
-// piece, and a rollback has nothing to take back.
+// A changed page has no place in the file yet. Its id is an index into the list of
+// dirty pages, marked by dirtyBit; the commit knows how many pages there are before
+// it decides where they go, so that they go into one piece, and a rollback has
+// nothing to take back.
+//
+// Several transactions that will share a flush share a store, and a transaction can
+// have savepoints. So a dirty page may have to stay as it is, for it belongs to a
+// state that may have to come back:
+//
+//	D1  Every dirty page has the epoch in which it was made, and the store a
+//	    boundary: pages of an epoch beyond it may be written in place, the others
+//	    not, they are copied when touched, like pages of the file.
+//	D2  A mark remembers the lengths of all lists, and raises the boundary, so that
+//	    nothing that is in them changes any more. Going back to a mark cuts the
+//	    lists to those lengths.
+//	D3  A page that a copy has taken the place of, or that was freed, but lies
+//	    within the boundary, is superseded: not part of the newest state, but of
+//	    one that a mark can bring back. It goes when that mark does.
 
 import (
-	"fmt"
-
 	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
-	"github.com/foliodb/folio/pager"
 )
 
 const dirtyBit page.ID = 1 << 62
 
-// verifyRunMax is the longest run in bytes whose data is checked on first touch.
-const verifyRunMax = 256 << 10
-
-// reader is the btree.Reader of a snapshot.
-type reader struct {
-	view      *pager.View
-	highWater page.ID
-	fileID    uint64
-	pageSize  int
-	verify    VerifyMode
-}
-
-// Peek returns node id if it has been verified before.
-func (r *reader) Peek(id page.ID) (page.Page, bool) { return r.view.Page(id) }
-
-// Read verifies node id and returns it.
-func (r *reader) Read(id page.ID, birth page.TxID) (page.Page, error) {
-	b, err := r.span(id, 1)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.bringIn(id, 1); err != nil {
-		return nil, err
-	}
-	p := page.Page(b)
-	if p.ComputeChecksum(id, r.fileID) != p.Checksum() {
-		return nil, page.Corrupt(id, 0, "wrong checksum")
-	}
-	if p.TxID() != birth {
-		return nil, page.Corrupt(id, p.Kind(), "written by transaction %d, expected %d", p.TxID(), birth)
-	}
-	if err := btree.Verify(p, id, r.highWater); err != nil {
-		return nil, err
-	}
-	if r.verify != VerifyAlways {
-		r.view.SetVerified(id)
-	}
-	return p, nil
-}
-
-// span returns the n pages from id on, if the snapshot has them.
-func (r *reader) span(id page.ID, n uint64) ([]byte, error) {
-	if id < page.FirstID || id >= r.highWater || n > uint64(r.highWater-id) {
-		return nil, page.Corrupt(id, 0, "%d pages from there on are not in the file", n)
-	}
-	b := r.view.Run(id, n)
-	if b == nil {
-		return nil, page.Corrupt(id, 0, "it lies outside the map")
-	}
-	return b, nil
-}
-
-// bringIn makes the kernel bring n pages from id on in: a fault would hold the
-// processor for as long as the disk takes, and kill the process if it fails.
-func (r *reader) bringIn(id page.ID, n uint64) error {
-	if err := r.view.Populate(id, n); err != nil {
-		return fmt.Errorf("%w: page %d: %w", ErrFault, id, err)
-	}
-	return nil
-}
-
-// Run returns the n data bytes of the overflow run at id.
-func (r *reader) Run(id page.ID, birth page.TxID, n int) ([]byte, error) {
-	pages := uint64(btree.RunPages(n, r.pageSize))
-	if _, ok := r.view.Page(id); ok && id+page.ID(pages) <= r.highWater {
-		if run := r.view.Run(id, pages); run != nil && page.Page(run).TxID() == birth && btree.RunHolds(run, n) {
-			return btree.RunData(run, n), nil
-		}
-	}
-	return r.readRun(id, birth, n, r.verify != VerifyFirst || n <= verifyRunMax)
-}
-
-// readRun verifies the run at id, with its data if full, and returns the data.
-func (r *reader) readRun(id page.ID, birth page.TxID, n int, full bool) ([]byte, error) {
-	pages := uint64(btree.RunPages(n, r.pageSize))
-	run, err := r.span(id, pages)
-	if err != nil {
-		return nil, err
-	}
-	first := pages
-	if !full {
-		first -= uint64(n / r.pageSize) // no less than what lies before the data
-	}
-	if err := r.bringIn(id, first); err != nil {
-		return nil, err
-	}
-	if err := btree.VerifyRunHeader(run, id, birth, r.fileID, n, r.pageSize); err != nil {
-		return nil, err
-	}
-	if full {
-		if err := btree.VerifyRunData(run, id, r.fileID); err != nil {
-			return nil, err
-		}
-	}
-	if r.verify != VerifyAlways {
-		r.view.SetVerified(id)
-	}
-	return btree.RunData(run, n), nil
-}
-
-// Ahead brings in the nodes [id, id+n), which a scan is about to read.
-func (r *reader) Ahead(id page.ID, n int) {
-	if id >= page.FirstID && id < r.highWater {
-		n := min(uint64(n), uint64(r.highWater-id))
-		// An error comes back when the page itself is read.
-		_ = r.view.Populate(id, n)
-	}
-}
-
 // dirtyPage is a page, or a run, that exists in the heap only.
 type dirtyPage struct {
-	buf  []byte
-	run  bool
-	free bool
-	id   page.ID // where the commit puts it
+	buf   []byte
+	run   bool
+	free  bool
+	epoch uint32  // in which it was made (D1)
+	id    page.ID // where it is put in the file
 }
 
-// freedRun is pages of the committed state that the transaction does not need
-// any more.
+// freedRun is pages of the file that the newest state does not need any more.
 type freedRun struct {
 	id    page.ID
 	n     uint64
 	birth page.TxID
 }
 
-// store is the btree.Store of a write transaction.
+func (f freedRun) extent() freelist.Extent { return freelist.Extent{Start: f.id, Len: f.n} }
+
+// store is the btree.Store of the write transactions of a group.
 type store struct {
 	reader
-	dirty   []dirtyPage
-	unused  []int // indices of dirty that are free
-	pages   uint64
-	freed   []freedRun
-	buffers *bufferPool
-	exposed bool // the application may hold slices of dirty pages
+	dirty      []dirtyPage
+	unused     []int  // indices of dirty that are free
+	superseded []int  // indices of dirty (D3)
+	pages      uint64 // dirty ones of the newest state
+	freed      []freedRun
+	buffers    *bufferPool
+	exposed    bool   // the application may hold slices of dirty pages
+	epoch      uint32 // of pages made now
+	boundary   uint32 // pages up to this epoch are not to be changed (D1)
+	maxDirty   uint64 // pages that may be in the heap
+	spillAt    uint64 // pages at which some are written early (spill.go)
+}
+
+// newStore returns an empty store over a snapshot.
+func newStore(r reader, buffers *bufferPool) *store {
+	return &store{reader: r, buffers: buffers, epoch: 1}
+}
+
+// mark is a state that a store can go back to (D2).
+type mark struct {
+	dirty, superseded, freed int
+	pages                    uint64
+	unused                   []int
+	boundary                 uint32
+}
+
+// mark makes the present state one to go back to.
+func (s *store) mark() mark {
+	m := mark{len(s.dirty), len(s.superseded), len(s.freed), s.pages, s.unused, s.boundary}
+	s.unused = nil // so that nothing below m.dirty changes
+	s.boundary = s.epoch
+	s.epoch++
+	return m
+}
+
+// rollback goes back to m, which stays.
+func (s *store) rollback(m mark) {
+	for i := range s.dirty[m.dirty:] {
+		s.drop(m.dirty + i)
+	}
+	s.dirty = s.dirty[:m.dirty]
+	s.superseded = s.superseded[:m.superseded]
+	s.freed = s.freed[:m.freed]
+	s.unused = nil
+	s.pages = m.pages
+}
+
+// forget makes m no state to go back to any more: what only that would need goes.
+func (s *store) forget(m mark) {
+	s.boundary = m.boundary
+	kept := s.superseded[:m.superseded]
+	for _, i := range s.superseded[m.superseded:] {
+		if s.dirty[i].epoch > s.boundary {
+			s.drop(i)
+			s.unused = append(s.unused, i)
+		} else {
+			kept = append(kept, i)
+		}
+	}
+	s.superseded = kept
+	s.unused = append(s.unused, m.unused...)
+}
+
+// drop lets the memory of dirty page i go.
+func (s *store) drop(i int) {
+	if d := &s.dirty[i]; !d.free {
+		if !d.run {
+			s.recycle(d.buf)
+		}
+		*d = dirtyPage{free: true}
+	}
+}
+
+// changedSince tells whether there are changes since m.
+func (s *store) changedSince(m mark) bool {
+	return len(s.dirty) != m.dirty || len(s.superseded) != m.superseded || len(s.freed) != m.freed
 }
 
 // Peek returns a dirty page, or a verified one.
@@ -189,8 +163,11 @@ func (s *store) Ahead(id page.ID, n int) {
 
 func (s *store) PageSize() int { return s.pageSize }
 
+func (s *store) pagesOf(d *dirtyPage) uint64 { return uint64(len(d.buf) / s.pageSize) }
+
 func (s *store) add(p dirtyPage) page.ID {
-	s.pages += uint64(len(p.buf) / s.pageSize)
+	p.epoch = s.epoch
+	s.pages += s.pagesOf(&p)
 	if n := len(s.unused); n > 0 {
 		i := s.unused[n-1]
 		s.unused = s.unused[:n-1]
@@ -214,22 +191,35 @@ func (s *store) AllocateRun(n int) (page.ID, []byte) {
 	return s.add(dirtyPage{buf: run, run: true}), data
 }
 
-// Touch returns a dirty copy of page id.
+// Touch returns a page that may be changed: page id itself, or a dirty copy.
 func (s *store) Touch(id page.ID, birth page.TxID) (page.ID, page.Page, error) {
+	var p page.Page
 	if id&dirtyBit != 0 {
-		return id, s.dirty[id&^dirtyBit].buf, nil
-	}
-	p, ok := s.view.Page(id)
-	if !ok {
-		var err error
-		if p, err = s.reader.Read(id, birth); err != nil {
-			return 0, nil, err
+		i := int(id &^ dirtyBit)
+		d := &s.dirty[i]
+		if d.epoch > s.boundary {
+			return id, d.buf, nil
 		}
+		p = d.buf
+		s.supersede(i)
+	} else {
+		var ok bool
+		if p, ok = s.view.Page(id); !ok {
+			var err error
+			if p, err = s.reader.Read(id, birth); err != nil {
+				return 0, nil, err
+			}
+		}
+		s.freed = append(s.freed, freedRun{id, 1, p.TxID()})
 	}
 	buf := s.buffers.get()
 	copy(buf, p)
-	s.freed = append(s.freed, freedRun{id, 1, page.Page(buf).TxID()})
 	return s.add(dirtyPage{buf: buf}), buf, nil
+}
+
+func (s *store) supersede(i int) {
+	s.superseded = append(s.superseded, i)
+	s.pages -= s.pagesOf(&s.dirty[i])
 }
 
 // Free gives pages back.
@@ -241,15 +231,15 @@ func (s *store) Free(id page.ID, n int, birth page.TxID) {
 	i := int(id &^ dirtyBit)
 	d := &s.dirty[i]
 	invariants.Check(!d.free, "dirty page %d freed twice", i)
-	if d.free {
-		return
+	switch {
+	case d.free:
+	case d.epoch <= s.boundary:
+		s.supersede(i)
+	default:
+		s.pages -= s.pagesOf(d)
+		s.drop(i)
+		s.unused = append(s.unused, i)
 	}
-	s.pages -= uint64(len(d.buf) / s.pageSize)
-	if !d.run {
-		s.recycle(d.buf)
-	}
-	*d = dirtyPage{free: true}
-	s.unused = append(s.unused, i)
 }
 
 // Spare returns a buffer of one page.
@@ -258,9 +248,10 @@ func (s *store) Spare() page.Page { return s.buffers.get() }
 // Recycle takes a spare buffer back.
 func (s *store) Recycle(p page.Page) { s.buffers.put(p) }
 
-// Replace makes p the content of dirty page id.
+// Replace makes p the content of dirty page id, which has been touched.
 func (s *store) Replace(id page.ID, p page.Page) {
 	d := &s.dirty[id&^dirtyBit]
+	invariants.Check(d.epoch > s.boundary, "dirty page %d replaced within the boundary", id&^dirtyBit)
 	s.recycle(d.buf)
 	d.buf = p
 }
@@ -276,63 +267,13 @@ func (s *store) recycle(buf []byte) {
 // Exposed tells whether the application may hold slices of dirty pages.
 func (s *store) Exposed() bool { return s.exposed }
 
-// release gives all memory back at the end of the transaction.
+// release gives all memory back when no transaction uses the store any more.
 func (s *store) release() {
 	for i := range s.dirty {
 		if d := &s.dirty[i]; !d.free && !d.run {
 			s.buffers.put(d.buf)
 		}
 	}
-	s.dirty, s.unused, s.freed = nil, nil, nil
-}
-
-// bufferPool keeps page buffers from one write transaction to the next. It
-// belongs to the writer lock.
-type bufferPool struct {
-	pageSize int
-	free     [][]byte
-	idle     int // buffers that have been free since the last trim
-}
-
-// Of the buffers, poolMin bytes are kept in any case and poolMax at most; slabSize
-// is how many bytes are allocated at once.
-const (
-	poolMin  = 8 << 20
-	poolMax  = 64 << 20
-	slabSize = 64 << 10
-)
-
-func (p *bufferPool) get() []byte {
-	if len(p.free) == 0 {
-		slab := make([]byte, max(slabSize, p.pageSize))
-		for o := 0; o < len(slab); o += p.pageSize {
-			p.free = append(p.free, slab[o:o+p.pageSize:o+p.pageSize])
-		}
-	}
-	n := len(p.free) - 1
-	b := p.free[n]
-	p.free = p.free[:n]
-	p.idle = min(p.idle, n)
-	return b
-}
-
-func (p *bufferPool) put(b []byte) {
-	if invariants.Enabled {
-		for i := range b {
-			b[i] = 0xDB // late use shows
-		}
-	}
-	p.free = append(p.free, b)
-}
-
-// trim lets go of some buffers at the end of a transaction: an eighth of those that
-// it had no use for, so that a bulk load finds its memory again, and its memory is
-// gone some commits after it.
-func (p *bufferPool) trim() {
-	keep := max(len(p.free)-(p.idle+7)/8, poolMin/p.pageSize)
-	if keep = min(keep, poolMax/p.pageSize); len(p.free) > keep {
-		clear(p.free[keep:])
-		p.free = p.free[:keep]
-	}
-	p.idle = len(p.free)
+	s.dirty, s.unused, s.superseded, s.freed = nil, nil, nil, nil
+	s.buffers.trim()
 }

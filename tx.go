@@ -5,8 +5,6 @@ package folio
 // (commit.go) or dropped.
 
 import (
-	"cmp"
-	"slices"
 	"sync/atomic"
 
 	"github.com/foliodb/folio/btree"
@@ -39,26 +37,24 @@ type Tx struct {
 	slot     *readerSlot
 	root     Bucket
 	read     reader
-	store    *store // of a write transaction
-	trees    *btree.Writer
 	handles  [2]Bucket // the first buckets opened cost no allocation
 	handed   atomic.Int32
-	onCommit []func()
+
+	// Of a write transaction:
+	id         page.TxID
+	group      *group // that it runs in
+	store      *store
+	trees      *btree.Writer
+	start      txMark
+	savepoints []*Savepoint
+	durability Durability
+	onCommit   []func()
 }
 
 // begin fills in what all transactions have.
 func (tx *Tx) begin(db *DB, snap *snapshot) {
 	tx.db, tx.snap = db, snap
-	m := &snap.meta
-	tx.read = reader{
-		view:      snap.view,
-		highWater: m.HighWater,
-		fileID:    m.FileID,
-		pageSize:  db.pageSize,
-		verify:    db.opts.Verify,
-	}
 	tx.root.tx = tx
-	tx.root.sequence = m.Root.Sequence
 }
 
 func rootHeader(m *meta.Meta) btree.Header {
@@ -87,11 +83,15 @@ func (tx *Tx) newBucket() *Bucket {
 
 // keysMax is more keys than can be in the file or in the transaction's memory.
 func (tx *Tx) keysMax() uint64 {
-	pages := uint64(tx.snap.meta.HighWater)
+	return tx.pagesMax() * uint64(tx.db.pageSize)
+}
+
+// pagesMax is more pages than the transaction can see.
+func (tx *Tx) pagesMax() uint64 {
 	if tx.store != nil {
-		pages += tx.store.pages
+		return uint64(tx.store.highWater) + tx.store.pages
 	}
-	return pages * uint64(tx.db.pageSize)
+	return uint64(tx.snap.meta.HighWater)
 }
 
 // expose takes note that the application gets slices of pages.
@@ -108,7 +108,7 @@ func (tx *Tx) ID() int {
 		return -1
 	}
 	if tx.writable {
-		return int(tx.db.nextTxID)
+		return int(tx.id)
 	}
 	return int(tx.snap.meta.TxID)
 }
@@ -181,11 +181,11 @@ func (tx *Tx) ForEach(fn func(name []byte, b *Bucket) error) error {
 func (tx *Tx) OnCommit(fn func()) { tx.onCommit = append(tx.onCommit, fn) }
 
 // Commit writes the changes, makes them durable and ends the transaction. When it
-// returns nil, a crash no longer loses them, and every transaction begun later
-// sees them. On any error the transaction is rolled back and the database is as
-// it was before; if a sync failed, it takes no more writes (ErrLatched). It panics
-// inside View and Update. Errors are ErrTxClosed, ErrTxNotWritable, ErrNoSpace,
-// ErrMaxSizeReached, ErrLatched and Err.
+// returns nil, a crash no longer loses them (with less than DurabilityFull: see
+// there), and every transaction begun later sees them. On any error the transaction
+// is rolled back and the database is as it was before; if a sync failed, it takes no
+// more writes (ErrLatched). It panics inside View and Update. Errors are ErrTxClosed,
+// ErrTxNotWritable, ErrNoSpace, ErrMaxSizeReached, ErrLatched and Err.
 func (tx *Tx) Commit() error {
 	if tx.managed {
 		panic("folio: Commit inside View or Update: return nil instead")
@@ -200,14 +200,53 @@ func (tx *Tx) Commit() error {
 		tx.close()
 		return err
 	}
-	err := tx.commit()
-	handlers := tx.onCommit
-	tx.close()
-	if err != nil {
+	if err := tx.change(tx.flush); err != nil {
+		tx.close()
 		return err
+	}
+	db, handlers := tx.db, tx.onCommit
+	if err := tx.commit(); err != nil {
+		return err
+	}
+	if db.StrictMode {
+		db.mustCheck()
 	}
 	for _, fn := range handlers {
 		fn()
+	}
+	return nil
+}
+
+// commit ends the transaction and gets its changes written, together with those of
+// the others in its group (pipeline.go).
+func (tx *Tx) commit() error {
+	if !tx.store.changedSince(tx.start.mark) && !tx.root.changed {
+		return tx.abandon()
+	}
+	db := tx.db
+	m := tx.group.seal(tx)
+	tx.db = nil
+	return db.settle(m)
+}
+
+// abandon ends a transaction that changes nothing. What it has seen may not be
+// durable yet; then it waits until it is, and returns the error if it never is.
+func (tx *Tx) abandon() error {
+	db, g := tx.db, tx.group
+	tx.db = nil
+	g.store.exposed = false // the transaction has ended
+	g.rewind(db, tx.start)
+	g.store.forget(tx.start.mark)
+	if len(g.members) > 0 {
+		m := &member{durability: DurabilityNone, watching: true, signal: make(chan signal, 2)}
+		g.members = append(g.members, m)
+		return db.settle(m)
+	}
+	db.closeGroup()
+	db.writer.unlock()
+	if db.current.Load() != g.base && db.pager.Err() == nil {
+		db.token.take(false) // until the flush in progress has ended
+		db.token.release()
 	}
 	return nil
 }
@@ -225,20 +264,16 @@ func (tx *Tx) Rollback() error {
 	return tx.err
 }
 
-// close ends the transaction and gives back what it holds.
+// close ends the transaction without a commit and gives back what it holds.
 func (tx *Tx) close() {
-	db := tx.db
-	if db == nil {
-		return
-	}
-	tx.db = nil
-	if tx.slot != nil {
+	switch {
+	case tx.db == nil:
+	case tx.writable:
+		// Whatever becomes of the others, this one is rolled back.
+		_ = tx.abandon()
+	default:
+		tx.db = nil
 		tx.slot.leave()
-	}
-	if tx.writable {
-		tx.store.release()
-		db.buffers.trim()
-		db.writer.Unlock()
 	}
 }
 
@@ -254,21 +289,4 @@ func (tx *Tx) flush() error {
 	// The root bucket has no parent whose leaf could hold it.
 	_, err := tx.root.tree.Pack(0)
 	return err
-}
-
-// pagesFreed returns the pages of the snapshot that the transaction has given
-// up, in order. Neighbours of the same birth, which a commit has written side by
-// side, are taken together.
-func (tx *Tx) pagesFreed() []freedRun {
-	freed := slices.Clone(tx.store.freed)
-	slices.SortFunc(freed, func(a, b freedRun) int { return cmp.Compare(a.id, b.id) })
-	joined := freed[:0]
-	for _, f := range freed {
-		if n := len(joined) - 1; n >= 0 && joined[n].birth == f.birth && joined[n].id+page.ID(joined[n].n) == f.id {
-			joined[n].n += f.n
-		} else {
-			joined = append(joined, f)
-		}
-	}
-	return joined
 }

@@ -124,6 +124,14 @@ func (t *Tree) InitWritable(w *Writer, h Header, own []byte) {
 	t.w = w
 }
 
+// Reset makes t, which may be changed, the tree of h and own, as InitWritable does.
+// Cursors look their keys up again.
+func (t *Tree) Reset(h Header, own []byte) {
+	mods := t.mods
+	t.InitWritable(t.w, h, own)
+	t.mods = mods + 1
+}
+
 // Header returns the tree's root. The sequence is not the tree's business.
 func (t *Tree) Header() Header {
 	return Header{Root: t.root, Birth: t.birth, Count: t.count}

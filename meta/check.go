@@ -59,8 +59,13 @@ func (m *Meta) checkFields() string {
 // checkRecord says what is impossible about the record, which is sorted, or returns
 // "".
 func (m *Meta) checkRecord() string {
-	if m.Synced && len(m.Record) > 0 {
+	switch {
+	case m.Synced && len(m.Record) > 0:
 		return "a commit record in a synced meta"
+	case m.Weak && (m.Synced || m.Clean || len(m.Record) > 0):
+		return "a weak meta that is also synced, clean or has a commit record"
+	case m.Since > m.TxID || !m.Weak && m.Since != 0:
+		return fmt.Sprintf("written since transaction %d", m.Since)
 	}
 	for i, u := range m.Record {
 		if u.ID < page.FirstID || u.ID >= m.HighWater || i > 0 && m.Record[i-1].ID >= u.ID {

@@ -58,7 +58,7 @@ func Decode(b []byte, slot int) (Meta, error) {
 		return corrupt("unknown flags") // M5
 	}
 	m := decodeFields(b)
-	m.Synced, m.Clean = flags&flagSynced != 0, flags&flagClean != 0
+	m.Synced, m.Clean, m.Weak = flags&flagSynced != 0, flags&flagClean != 0, flags&flagWeak != 0
 	detail := m.checkFields()
 	if detail == "" {
 		detail = m.decodeBody(b)
@@ -108,6 +108,9 @@ func (m *Meta) decodeBody(b []byte) string {
 	if tailSize > 0 {
 		m.Freelist.Tail = bytes.Clone(body[:tailSize])
 	}
+	if m.Weak {
+		return m.decodeSince(body[tailSize:], count+idSize)
+	}
 	ids, sums := body[tailSize:tailSize+idSize], body[tailSize+idSize:]
 	if count > 0 {
 		m.Record = make([]Unit, count)
@@ -120,6 +123,19 @@ func (m *Meta) decodeBody(b []byte) string {
 	}
 	if len(bytes.TrimLeft(sums[sumSize*count:], "\x00")) > 0 { // M5
 		return "bytes follow the commit record"
+	}
+	return ""
+}
+
+// decodeSince is decodeBody for what follows the tail of a weak meta. others is zero
+// if it has no record.
+func (m *Meta) decodeSince(b []byte, others int) string {
+	if len(b) < sinceSize || others != 0 {
+		return "a weak meta that is too long, or with a commit record"
+	}
+	m.Since = page.TxID(binary.LittleEndian.Uint64(b))
+	if len(bytes.TrimLeft(b[sinceSize:], "\x00")) > 0 { // M5
+		return "bytes follow those of a weak meta"
 	}
 	return ""
 }

@@ -177,7 +177,7 @@ func TestDecodeRefusesImpossibleBody(t *testing.T) { // M1, M2, M5, M6
 		off   int
 		bytes []byte
 	}{
-		{"unknown flag", 100, []byte{4}},
+		{"unknown flag", 100, []byte{8}},
 		{"synced with a record", 100, []byte{1}},
 		{"reserved", 110, []byte{1}},
 		{"tail too long", 104, []byte{0xff, 0xff}},

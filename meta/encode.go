@@ -11,7 +11,7 @@ import (
 
 // Encode writes m to dst, which has Size bytes, as the meta of the given slot. It
 // may sort the record. It panics if m does not fit (see [Meta.Fits]), if its record
-// has a page twice or one that cannot be, or if there is a record and Synced is set.
+// has a page twice or one that cannot be, or if there is a record and Synced or Weak is set.
 // The other fields are the caller's to verify (see [Meta.Check]).
 func Encode(dst []byte, m *Meta, slot int) {
 	if len(dst) != Size {
@@ -48,6 +48,11 @@ func Encode(dst []byte, m *Meta, slot int) {
 func encodeBody(dst []byte, m *Meta) {
 	le := binary.LittleEndian
 	body := append(dst[offBody:offBody:offChecksum], m.Freelist.Tail...)
+	if m.Weak {
+		le.PutUint16(dst[offTailSize:], uint16(len(m.Freelist.Tail)))
+		le.AppendUint64(body, uint64(m.Since))
+		return
+	}
 	body = appendIDs(body, m.Record)
 	le.PutUint16(dst[offTailSize:], uint16(len(m.Freelist.Tail)))
 	le.PutUint16(dst[offRecordCount:], uint16(len(m.Record)))
@@ -63,6 +68,9 @@ func (m *Meta) flags() (f uint32) {
 	}
 	if m.Clean {
 		f |= flagClean
+	}
+	if m.Weak {
+		f |= flagWeak
 	}
 	return f
 }

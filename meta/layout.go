@@ -50,7 +50,8 @@ const _ = uint16(bodySize)
 const (
 	flagSynced = 1 << 0
 	flagClean  = 1 << 1
-	flagsKnown = flagSynced | flagClean
+	flagWeak   = 1 << 2
+	flagsKnown = flagSynced | flagClean | flagWeak
 )
 
 // Field is a line of the table of a layout.
@@ -77,12 +78,12 @@ func Layout() []Field {
 		{offFreelistBirth, 8, "freelist birth", "transaction that wrote the freelist head"},
 		{offFreePages, 8, "free pages", "number of free and pending pages"},
 		{offHeadPages, 4, "head pages", "pages in the run of the freelist head"},
-		{offFlags, 4, "flags", "1: synced, all was durable before this meta was written; 2: clean, written at close"},
+		{offFlags, 4, "flags", "1: synced, all was durable before this meta was written; 2: clean, written at close; 4: weak, recovery looks at the trees"},
 		{offTailSize, 2, "tail size", "bytes of freelist deltas at the start of the body"},
 		{offRecordCount, 2, "record count", "units in the commit record: pages and runs that this flush wrote"},
 		{offRecordIDSize, 2, "record id size", "bytes of the units' ids, which follow the tail"},
 		{offReserved, 2, "reserved", "zero"},
-		{offBody, bodySize, "body", "tail; ids of the units; 8-byte checksums of the units in the same order; zeros"},
+		{offBody, bodySize, "body", "tail; ids of the units; 8-byte checksums of the units in the same order; zeros; in a weak meta the tail, 8 bytes: the transaction that was durable, zeros"},
 		{offChecksum, 8, "checksum", "xxh64 of all bytes before it, seeded with slot and file id; here in every version"},
 	}
 }

@@ -29,6 +29,11 @@ type Meta struct {
 	// Clean says that the meta was written when the file was closed: nothing
 	// was in flight, so there is nothing to recover.
 	Clean bool
+	// Weak says that what has been written since transaction Since, which was
+	// durable, need not be durable, and that no record lists it: recovery finds it
+	// in the trees, by the births of pages.
+	Weak  bool
+	Since page.TxID
 
 	Root      Root
 	HighWater page.ID // first page that was never used
@@ -66,7 +71,11 @@ type Unit struct {
 // meta does not fit. It may sort the record.
 func (m *Meta) Room() int {
 	sortRecord(m.Record)
-	return bodySize - len(m.Freelist.Tail) - len(appendIDs(nil, m.Record)) - sumSize*len(m.Record)
+	room := bodySize - len(m.Freelist.Tail) - len(appendIDs(nil, m.Record)) - sumSize*len(m.Record)
+	if m.Weak {
+		room -= sinceSize
+	}
+	return room
 }
 
 // Fits tells whether Encode can encode m: whether tail and record fit beside each
@@ -88,6 +97,9 @@ func RecordCapacity(tailBytes int, highWater page.ID) int {
 	}
 	return n
 }
+
+// sinceSize is what Since takes, behind the tail.
+const sinceSize = 8
 
 func sortRecord(r []Unit) {
 	byID := func(a, b Unit) int { return cmp.Compare(a.ID, b.ID) }

@@ -1,0 +1,217 @@
+package folio
+
+// This file is responsible for commits that are not durable at once.
+//
+//	R1  They are written like any other (C1, C2), into the file, and published. Only
+//	    the flush is missing. So a process that dies loses none of them.
+//	R2  The slot of the newest durable meta is left alone: they all go to the other
+//	    one. So after a power cut there is always a state to go back to.
+//	R3  A page that the newest durable state needs is not reused before a newer one
+//	    is durable.
+//	R4  A commit record lists what has been written since the newest durable state,
+//	    not only by this commit. When that is too much for a record, the meta is weak:
+//	    recovery follows the references to pages that are younger than the newest
+//	    durable state, and verifies each. That takes as long as reading them.
+//	R5  A flush makes the newest of them durable, and with it all before. After a
+//	    weak meta it takes a second flush, of the same meta as one that needs no
+//	    check, in the same place.
+//
+// On R4: a page that was written since, freed and used again holds the bytes of a
+// later commit than the meta that the disk may have. In a record it has another
+// checksum then, and in a weak tree another birth; so such a meta is refused, and
+// recovery goes back to the durable one, none of whose pages was touched (R3).
+
+import (
+	"sync"
+	"time"
+
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/meta"
+)
+
+// Durability says when a commit is safe from a crash of the machine. Whatever it is,
+// the file is never damaged by one: it then holds some committed state, with all
+// transactions up to one of them and none after it. A crash of the process alone
+// loses no commit that has returned.
+type Durability int
+
+const (
+	// DurabilityFull flushes before the commit returns, and before anybody sees it.
+	DurabilityFull Durability = iota
+	// DurabilityRelaxed returns at once; a flush follows within
+	// Options.FlushInterval, or sooner, when Options.FlushBytes have been written.
+	DurabilityRelaxed
+	// DurabilityNone returns at once, and flushes when DB.Sync or DB.Close is called
+	// or a commit with more durability comes.
+	DurabilityNone
+)
+
+// maxUnsyncedTxs bounds the transactions that a crash can take back: recovery goes on
+// with numbers beyond all that they can have used (txidSkip).
+const maxUnsyncedTxs = txidSkip / 2
+
+// SetDurability sets the durability of this transaction, instead of
+// Options.Durability. Transactions that share a flush share the strongest of theirs.
+func (tx *Tx) SetDurability(d Durability) error {
+	if err := tx.root.changeable(); err != nil {
+		return err
+	}
+	tx.durability = d
+	return nil
+}
+
+// Sync makes everything committed durable. Commits with DurabilityFull have done so
+// themselves. It costs a flush, or two.
+func (db *DB) Sync() error {
+	if db.current.Load() == nil {
+		return ErrDatabaseNotOpen
+	}
+	if db.opts.ReadOnly {
+		return db.pager.Sync()
+	}
+	db.token.take(false)
+	defer db.token.release()
+	snap := db.current.Load()
+	if snap == nil {
+		return ErrDatabaseNotOpen
+	}
+	if snap == db.durable {
+		return db.pager.Sync()
+	}
+	return db.makeDurable(snap)
+}
+
+// makeDurable flushes snap, the newest, if it is not durable yet (R5). It needs the
+// token.
+func (db *DB) makeDurable(snap *snapshot) error {
+	if snap == db.durable {
+		return nil
+	}
+	db.flusher.stop()
+	if err := db.flushMeta(snap.slot); err != nil {
+		return err
+	}
+	if snap.meta.Weak {
+		if err := db.strengthen(snap.meta, snap.slot); err != nil {
+			return err
+		}
+	}
+	db.becameDurable(snap)
+	return nil
+}
+
+// strengthen writes weak meta m, which is durable, again as one that needs no check.
+// The other slot has the state before; until this is done a power cut leads there.
+func (db *DB) strengthen(m meta.Meta, slot int) error {
+	m.Weak, m.Since, m.Synced = false, 0, true
+	return db.writeMeta(&m, slot)
+}
+
+// becameDurable takes note that snap is what a crash leads to from now on.
+func (db *DB) becameDurable(snap *snapshot) {
+	db.durable = snap
+	db.durableTx.Store(uint64(snap.meta.TxID))
+	db.older = db.metas[1-snap.slot]
+	db.unsynced = unsynced{}
+}
+
+// unsynced is what has been written since the newest durable state.
+type unsynced struct {
+	units map[page.ID]unit
+	pages uint64 // in them
+	bytes int64  // written
+	lost  bool   // there are others, which no record lists
+}
+
+// record returns the units that are still in use when those in freed are not any more,
+// for a commit record.
+func (n *unsynced) record(freed []freedRun) []meta.Unit {
+	if len(n.units) == 0 {
+		return nil
+	}
+	gone := n.among(freed)
+	r := make([]meta.Unit, 0, len(n.units))
+	for _, u := range n.units {
+		if !gone[u.id] {
+			r = append(r, meta.Unit{ID: u.id, Sum: u.sum})
+		}
+	}
+	return r
+}
+
+// among returns the units that freed has pages of.
+func (n *unsynced) among(freed []freedRun) map[page.ID]bool {
+	ids := make(map[page.ID]bool)
+	for _, f := range freed {
+		for id := f.id; id < f.id+page.ID(f.n); id++ {
+			if _, ok := n.units[id]; ok {
+				ids[id] = true
+			}
+		}
+	}
+	return ids
+}
+
+// add takes note of a commit that has been written and is not going to be flushed.
+func (n *unsynced) add(c *commit) {
+	n.bytes += c.stats.bytes(c.db.pageSize)
+	if n.lost = n.lost || c.meta.Weak; n.lost {
+		n.units, n.pages = nil, 0
+		return
+	}
+	for id := range n.among(c.s.freed) {
+		n.pages -= n.units[id].pages
+		delete(n.units, id)
+	}
+	if n.units == nil {
+		n.units = make(map[page.ID]unit)
+	}
+	for _, u := range c.units {
+		n.units[u.id] = unit{id: u.id, pages: u.pages, sum: u.sum}
+		n.pages += u.pages
+	}
+}
+
+// flusher flushes in the background what was committed with DurabilityRelaxed.
+type flusher struct {
+	mu    sync.Mutex
+	timer *time.Timer // nil: nothing is due
+}
+
+func (f *flusher) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.timer != nil {
+		f.timer.Stop()
+		f.timer = nil
+	}
+}
+
+// flushLater makes sure that a flush follows commit c in time. It needs the token.
+func (db *DB) flushLater(c *commit) {
+	if c.durability != DurabilityRelaxed {
+		return
+	}
+	wait := db.opts.flushInterval()
+	f := &db.flusher
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch full := db.unsynced.bytes >= db.opts.flushBytes(); {
+	case f.timer == nil && full:
+		f.timer = time.AfterFunc(0, db.flushNow)
+	case f.timer == nil:
+		f.timer = time.AfterFunc(wait, db.flushNow)
+	case full:
+		f.timer.Reset(0)
+	}
+}
+
+// flushNow is the flush that follows. If it fails the database latches, and the next
+// write transaction says so.
+func (db *DB) flushNow() {
+	db.token.take(false)
+	defer db.token.release()
+	if snap := db.current.Load(); snap != nil {
+		_ = db.makeDurable(snap)
+	}
+}

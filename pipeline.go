@@ -1,0 +1,254 @@
+package folio
+
+// This file is responsible for who writes what when: group commit.
+//
+// A transaction runs under the writer lock, on top of the newest sealed state. Its
+// commit seals it: the transaction joins the open group, whose changes lie in one
+// store, and no longer needs the lock. One flush is in progress at a time, and who
+// holds the flush token does it:
+//
+//	G1  If nobody does, the transaction that was sealed leads: still under the
+//	    writer lock it writes its group out (C1 and C2), lets go of the lock, flushes
+//	    (C3) and publishes (C4). Alone, it has waited for nothing.
+//	G2  If somebody does, it waits. Transactions that come meanwhile run on top of it
+//	    and are sealed into the same group. When the flush has returned, the oldest of
+//	    them leads; the lock is given to it before all others.
+//	G3  The next group builds on the state that is being flushed. Its pages are in
+//	    the file, so it is read through the map like any other. No reader sees it,
+//	    and nothing that the last durable state needs is written over, until the
+//	    flush has returned.
+//	G4  When a flush fails, the database latches. What was built on top of it was
+//	    never written, and fails as well when its turn comes.
+//	G5  A transaction that was begun by hand can stay open for as long as it likes. It
+//	    never runs on top of transactions that wait: it writes them out first.
+//
+// So transactions become durable in the order of the writer lock, each whole; and a
+// page that several transactions of a group have changed is written once.
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/internal/page"
+)
+
+// group is transactions that share a flush.
+type group struct {
+	base     *snapshot // that it builds on
+	store    *store
+	trees    *btree.Writer
+	root     btree.Header // after the last sealed transaction
+	sequence uint64       // of the root bucket
+	members  []*member    // sealed, in order
+	out      *commit      // what is written already, nil: nothing
+	slow     *SlowReader  // to be reported
+}
+
+// member is a sealed transaction that waits for its flush.
+type member struct {
+	durability Durability
+	watching   bool        // it has changed nothing, and waits for what it has seen
+	signal     chan signal // buffered
+	err        error       // once it is done
+}
+
+type signal int
+
+const (
+	done signal = iota
+	lead        // the token is for this one, if it comes for it in time
+)
+
+// flushToken is held by whoever writes the metas or flushes. The zero value is free.
+type flushToken struct {
+	mu       sync.Mutex
+	held     bool
+	offered  *member         // the token waits for it
+	claims   []chan struct{} // who needs the token without being in a group
+	sealed   []*member       // of the open group
+	released uint64          // times, for tests
+}
+
+// join makes m a member of the open group; true if it has got the token.
+func (f *flushToken) join(m *member) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sealed = append(f.sealed, m)
+	if f.held {
+		return false
+	}
+	f.held = true
+	return true
+}
+
+// accept tells whether the token is still there for m, which was to lead.
+func (f *flushToken) accept(m *member) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.offered != m {
+		return false
+	}
+	f.offered = nil
+	return true
+}
+
+// take waits for the token. The holder of the writer lock takes it from a member to
+// which it has been offered: that one needs the lock first.
+func (f *flushToken) take(writerHeld bool) {
+	f.mu.Lock()
+	switch {
+	case !f.held:
+		f.held = true
+	case f.offered != nil && writerHeld:
+		f.offered = nil
+	default:
+		turn := make(chan struct{}, 1)
+		f.claims = append(f.claims, turn)
+		f.mu.Unlock()
+		<-turn
+		return
+	}
+	f.mu.Unlock()
+}
+
+// begun takes note that the open group is being written: nobody waits in it any more.
+func (f *flushToken) begun() {
+	f.mu.Lock()
+	f.sealed = nil
+	f.mu.Unlock()
+}
+
+// release gives the token to who waits for it.
+func (f *flushToken) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.released++
+	switch {
+	case len(f.claims) > 0:
+		f.claims[0] <- struct{}{}
+		f.claims = slices.Delete(f.claims, 0, 1)
+	case len(f.sealed) > 0:
+		f.offered = f.sealed[0]
+		f.offered.signal <- lead
+	default:
+		f.held = false
+	}
+}
+
+// openGroup returns the group that the next transaction runs in, and makes the pages
+// reusable that nothing needs any more. It needs the writer lock.
+func (db *DB) openGroup() *group {
+	if db.group != nil {
+		return db.group
+	}
+	live := db.readers.live()
+	db.space.list.Release(live, db.durableTxID())
+	db.stats.space(db.space.list)
+	m := &db.head.meta
+	g := &group{base: db.head, root: rootHeader(m), sequence: m.Root.Sequence}
+	g.store = newStore(db.reader(db.head), &db.buffers)
+	g.store.maxDirty = uint64(db.opts.maxDirty() / int64(db.pageSize))
+	g.store.spillAt = g.store.maxDirty
+	g.trees = btree.NewWriter(g.store)
+	g.slow = db.slow.note(live, db.current.Load().meta.TxID, func(txid page.TxID) int64 {
+		return int64(db.space.list.Retained(txid)) * int64(db.pageSize)
+	}, &db.opts)
+	db.group = g
+	return g
+}
+
+func (db *DB) durableTxID() page.TxID { return page.TxID(db.durableTx.Load()) }
+
+// closeGroup lets the open group go if nobody has joined it.
+func (db *DB) closeGroup() {
+	if g := db.group; g != nil && len(g.members) == 0 {
+		g.store.release()
+		db.group = nil
+	}
+}
+
+// seal makes tx, which has changed something, a member of its group. What it looks
+// like from now on nobody changes.
+func (g *group) seal(tx *Tx) *member {
+	tx.dropSavepoints(0)
+	g.store.forget(tx.start.mark)
+	g.store.exposed = false
+	g.root, g.sequence = tx.root.tree.Header(), tx.root.sequence
+	m := &member{durability: tx.durability, signal: make(chan signal, 2)}
+	g.members = append(g.members, m)
+	tx.db.nextTxID = tx.id + 1
+	return m
+}
+
+// settle gets sealed transaction m written, as leader or by waiting for it. It needs
+// the writer lock, which it lets go.
+func (db *DB) settle(m *member) error {
+	leads := db.token.join(m)
+	for !leads {
+		db.writer.unlock()
+		if <-m.signal == done {
+			return m.err
+		}
+		db.writer.lockFirst()
+		leads = db.token.accept(m)
+	}
+	db.writeGroup(false)
+	return m.err
+}
+
+// writeGroup writes the open group out and makes it as durable as its members want.
+// It needs the writer lock and the token. It lets the token go, and the lock, before
+// the flush, unless keepLock.
+func (db *DB) writeGroup(keepLock bool) {
+	g := db.group
+	db.group = nil
+	db.token.begun()
+	c, err := db.writeOut(g)
+	flush := err == nil && !c.flushed && c.durability == DurabilityFull
+	if flush && !keepLock {
+		db.writer.unlock()
+	}
+	if flush {
+		err = db.finish(c)
+	}
+	if err == nil {
+		db.publish(c)
+	}
+	if !keepLock && !flush {
+		db.writer.unlock()
+	}
+	db.token.release()
+	for _, m := range g.members {
+		m.err = err
+		m.signal <- done
+	}
+	if g.slow != nil {
+		db.opts.OnSlowReader(*g.slow)
+	}
+}
+
+// settleAll writes the open group out, if transactions wait in it, and waits for
+// every flush before it. It needs the writer lock and keeps it.
+func (db *DB) settleAll() {
+	if g := db.group; g == nil || len(g.members) == 0 {
+		db.token.take(true)
+		db.token.release()
+		return
+	}
+	db.token.take(true)
+	db.writeGroup(true)
+}
+
+var errGroupFailed = errors.New("the commit that this transaction was built on has failed")
+
+// onTop returns the error of a transaction whose group builds on a state that has
+// failed to become durable (G4). It needs the writer lock.
+func (g *group) onTop(db *DB) error {
+	if err := db.pager.Err(); err != nil {
+		return fmt.Errorf("folio: %w: %w", errGroupFailed, err)
+	}
+	return nil
+}

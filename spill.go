@@ -1,0 +1,143 @@
+package folio
+
+// This file is responsible for transactions larger than memory.
+//
+// When a transaction has more dirty pages than Options.MaxDirty allows, they are
+// written early: to free places, where the commit would have put them, so that only
+// the meta is missing. Then their memory goes, and they are pages of the file like
+// any other, but of a state that nobody sees. A crash leaves them in free places; a
+// rollback gives the places back; the commit flushes them all before it writes its
+// meta.
+//
+// Pages within the boundary of a mark (D1) stay in the heap, and so do those which
+// refer to them: they must be there when the transaction goes back to the mark.
+
+import (
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/internal/page"
+)
+
+// spillIfLarge writes the dirty pages out if there are too many. It is called before
+// each change, when everything is in order.
+func (tx *Tx) spillIfLarge() error {
+	s := tx.store
+	if s.pages < s.spillAt {
+		return nil
+	}
+	if err := tx.spill(); err != nil {
+		return err
+	}
+	s.spillAt = s.pages + s.maxDirty
+	return nil
+}
+
+func (tx *Tx) spill() error {
+	if err := tx.flush(); err != nil {
+		return err
+	}
+	g := tx.group
+	g.trees.Forget()
+	if g.out == nil {
+		g.out = tx.db.newCommit(g)
+	}
+	c := g.out
+	c.txid, c.spilled = tx.id, true
+	if len(tx.savepoints) == 0 && !c.s.exposed {
+		c.reuseOwn(tx.start.freed)
+	}
+	root := tx.root.tree.Header()
+	sp := spilling{commit: c}
+	c.leaves, c.runs, c.branches, c.units, c.pages = nil, nil, nil, nil, 0
+	if root.Root&dirtyBit != 0 {
+		sp.node(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
+	}
+	if c.pages == 0 {
+		return nil
+	}
+	c.place()
+	c.sortUnits()
+	if err := tx.db.pager.EnsureSize(c.meta.HighWater); err != nil {
+		return err
+	}
+	if err := c.writePages(); err != nil {
+		return err
+	}
+	c.s.view, c.s.highWater = tx.db.pager.View(), c.meta.HighWater
+	c.trust(c.s.view)
+	root.Root, root.Birth = c.final(btree.Ref{ID: root.Root, Birth: root.Birth})
+	for _, i := range sp.kept {
+		btree.SetRefs(c.s.dirty[i].buf, dirtyBit, c.final)
+	}
+	c.letGo()
+	return tx.reload(root)
+}
+
+// reuseOwn makes the pages reusable that the transaction has written itself and given
+// up since: the entries of freed from n on.
+func (c *commit) reuseOwn(n int) {
+	kept := c.s.freed[:n]
+	for _, f := range c.s.freed[n:] {
+		if f.birth == c.txid {
+			c.giveBack(f.extent())
+		} else {
+			kept = append(kept, f)
+		}
+	}
+	c.s.freed = kept
+}
+
+// spilling finds the pages that can go.
+type spilling struct {
+	*commit
+	kept []int // dirty nodes beyond the boundary that refer to something that cannot
+}
+
+// node lists the dirty pages from r down, and tells whether r can go.
+func (sp *spilling) node(r btree.Ref) bool {
+	i := int(r.ID &^ dirtyBit)
+	d := &sp.s.dirty[i]
+	if d.epoch <= sp.s.boundary {
+		return false
+	}
+	all := true
+	p := page.Page(d.buf)
+	leaf := p.Kind() == page.KindLeaf
+	if !leaf || r.Flags != 0 {
+		btree.Refs(p, dirtyBit, func(r btree.Ref) { all = sp.ref(r) && all })
+	}
+	switch {
+	case !all:
+		sp.kept = append(sp.kept, i)
+		return false
+	case leaf:
+		sp.leaves = append(sp.leaves, i)
+	default:
+		sp.branches = append(sp.branches, i)
+	}
+	sp.pages++
+	return true
+}
+
+func (sp *spilling) ref(r btree.Ref) bool {
+	if r.Bytes == 0 {
+		return sp.node(r)
+	}
+	i := int(r.ID &^ dirtyBit)
+	d := &sp.s.dirty[i]
+	if d.epoch <= sp.s.boundary {
+		return false
+	}
+	sp.runs = append(sp.runs, i)
+	sp.pages += sp.s.pagesOf(d)
+	return true
+}
+
+// letGo drops the memory of what has been written.
+func (c *commit) letGo() {
+	for _, u := range c.units {
+		c.s.pages -= u.pages
+		c.s.drop(u.dirty)
+		c.s.unused = append(c.s.unused, u.dirty)
+	}
+	c.units = nil
+}
