@@ -231,11 +231,7 @@ func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
 func (c *commit) noteSpace(freed []freedRun) error {
 	m := &c.meta
 	c.chain = c.db.space.chain
-	delta := freelist.Delta{TxID: c.txid}
-	delta.Taken, delta.Freed = freelist.Net(c.taken, c.returned)
-	for _, f := range freed {
-		delta.Freed = append(delta.Freed, f.extent())
-	}
+	delta := c.delta(freed)
 	tail := m.Freelist.Tail
 	m.Freelist.Tail = delta.Append(slices.Clone(tail))
 	m.Freelist.FreePages = c.list.Free() + c.list.Pending()
@@ -243,7 +239,7 @@ func (c *commit) noteSpace(freed []freedRun) error {
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
 		return nil
 	}
-	if err := c.linkPage(&delta, tail); err != nil {
+	if err := c.linkPage(freed, tail); err != nil {
 		return err
 	}
 	c.recordUnits()
@@ -251,6 +247,16 @@ func (c *commit) noteSpace(freed []freedRun) error {
 		c.unrecorded()
 	}
 	return nil
+}
+
+// delta returns what the commit does to the free space.
+func (c *commit) delta(freed []freedRun) freelist.Delta {
+	d := freelist.Delta{TxID: c.txid}
+	d.Taken, d.Freed = freelist.Net(c.taken, c.returned)
+	for _, f := range freed {
+		d.Freed = append(d.Freed, f.extent())
+	}
+	return d
 }
 
 // recordUnits lists the units in the commit record, with those of earlier commits
@@ -299,8 +305,9 @@ const tailMax = meta.Size / 4
 
 // linkPage writes the free space to a new page of the chain: deltas, or all of it
 // if the chain has outgrown its checkpoint.
-func (c *commit) linkPage(delta *freelist.Delta, tail []byte) error {
+func (c *commit) linkPage(freed []freedRun, tail []byte) error {
 	m := &c.meta
+	delta := c.delta(freed)
 	deltas, checkpoint := c.db.space.chainPages()
 	fp := freelist.Page{Checkpoint: deltas >= max(chainMin, checkpoint), Next: headLink(m)}
 	bound := len(tail) + delta.Size() + 2*extentBound
@@ -315,12 +322,11 @@ func (c *commit) linkPage(delta *freelist.Delta, tail []byte) error {
 		bound = c.list.CheckpointBound() + 2*extentBound
 	}
 	n := uint64((freelist.PageOverhead + bound + c.db.pageSize - 1) / c.db.pageSize)
-	before := len(c.taken)
 	id, ok := c.takeWhole(n)
 	if !ok {
 		id = c.grow(n)
 	}
-	delta.Taken = append(delta.Taken, c.taken[before:]...)
+	delta = c.delta(freed) // with what the page itself takes
 	if fp.Checkpoint {
 		fp.Payload = c.list.AppendCheckpoint(nil)
 	} else {

@@ -228,6 +228,9 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
 	if err := db.lockWriter(ctx); err != nil {
 		return err
 	}
+	if g := db.group; g != nil && g.full() {
+		db.settleAll()
+	}
 	tx, err := db.beginWrite()
 	if err != nil {
 		return err

@@ -173,9 +173,9 @@ func (db *DB) closeGroup() {
 // seal makes tx, which has changed something, a member of its group. What it looks
 // like from now on nobody changes.
 func (g *group) seal(tx *Tx) *member {
+	g.store.exposed = false // nobody may look at its bytes any more
 	tx.dropSavepoints(0)
 	g.store.forget(tx.start.mark)
-	g.store.exposed = false
 	g.root, g.sequence = tx.root.tree.Header(), tx.root.sequence
 	m := &member{durability: tx.durability, signal: make(chan signal, 2)}
 	g.members = append(g.members, m)
@@ -229,6 +229,10 @@ func (db *DB) writeGroup(keepLock bool) {
 		db.opts.OnSlowReader(*g.slow)
 	}
 }
+
+// full tells whether the group has so many dirty pages that the next transaction had
+// better begin a new one.
+func (g *group) full() bool { return 2*g.store.pages > g.store.maxDirty }
 
 // settleAll writes the open group out, if transactions wait in it, and waits for
 // every flush before it. It needs the writer lock and keeps it.
