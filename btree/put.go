@@ -71,59 +71,56 @@ func (t *Tree) insert(key []byte, size int, flags byte) ([]byte, error) {
 	if w == nil {
 		return nil, errReadOnly
 	}
-	if !w.reuse(t, key) {
+	i, exact, ok := w.locate(t, key)
+	if !ok {
 		if err := w.descend(t, key); err != nil {
 			return nil, err
 		}
+		var err error
+		if i, exact, err = w.path[w.depth].n.searchLeaf(w.s, key); err != nil {
+			return nil, err
+		}
 	}
-	f := &w.path[w.depth]
-	i, exact, err := w.find(f.n, key)
-	if err != nil {
-		return nil, err
-	}
-	f.i = i
+	w.path[w.depth].i = i
 	if exact {
 		return w.replace(t, key, size, flags)
 	}
 	return w.add(t, key, size, flags)
 }
 
-// find is searchLeaf with a short way for keys behind the last.
-func (w *Writer) find(n node, key []byte) (int, bool, error) {
-	if c := n.count(); c > 0 {
-		cmp, err := n.compareLeafKey(w.s, key, c-1)
-		if err != nil || cmp >= 0 {
-			if cmp > 0 {
-				return c, false, err
-			}
-			return c - 1, err == nil, err
-		}
-	}
-	return n.searchLeaf(w.s, key)
-}
-
-// reuse tells whether the path leads to where key belongs.
-func (w *Writer) reuse(t *Tree, key []byte) bool {
+// locate looks key up in the leaf that the path leads to, as searchLeaf does, with a
+// short way for keys behind the last; ok is false if key may belong elsewhere.
+func (w *Writer) locate(t *Tree, key []byte) (i int, exact, ok bool) {
 	if w.owner != t {
-		return false
+		return 0, false, false
 	}
 	n := w.path[w.depth].n
 	c := n.count()
 	if c == 0 {
-		return false
+		return 0, false, false
 	}
-	if cmp, err := n.compareLeafKey(w.s, key, c-1); err != nil {
-		return false
-	} else if cmp > 0 {
-		if w.fence < 0 {
-			return true
-		}
-		f := &w.path[w.fence]
-		i, err := f.n.searchBranch(w.s, key)
-		return err == nil && i == f.i
+	cmp, err := n.compareLeafKey(w.s, key, c-1)
+	switch {
+	case err != nil: // the descent will meet it again
+		return 0, false, false
+	case cmp > 0:
+		return c, false, w.inFence(key)
+	case cmp == 0:
+		return c - 1, true, true
 	}
-	cmp, err := n.compareLeafKey(w.s, key, 0)
-	return err == nil && cmp >= 0
+	i, exact, err = n.searchLeaf(w.s, key)
+	return i, exact, err == nil && (i > 0 || exact)
+}
+
+// inFence tells whether key, which is behind the leaf of the path, belongs before
+// what is right of the path.
+func (w *Writer) inFence(key []byte) bool {
+	if w.fence < 0 {
+		return true
+	}
+	f := &w.path[w.fence]
+	i, err := f.n.searchBranch(w.s, key)
+	return err == nil && i == f.i
 }
 
 // descend makes the path to key, all of it dirty. An empty tree gets a leaf.
@@ -182,6 +179,11 @@ func (w *Writer) touchChild(t *Tree, n node, i int) (page.ID, node, error) {
 	if _, err := t.child(n, i); err != nil {
 		return 0, nil, err
 	}
+	return w.touchKnown(n, i)
+}
+
+// touchKnown is touchChild for a child that has been read.
+func (w *Writer) touchKnown(n node, i int) (page.ID, node, error) {
 	old := n.childID(i)
 	id, p, err := w.s.Touch(old, n.childBirth(i))
 	if err != nil {

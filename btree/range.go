@@ -75,20 +75,31 @@ func (w *Writer) cut(t *Tree, n node, lo, hi []byte) error {
 	if err != nil {
 		return err
 	}
-	for i := to; i >= from; i-- {
-		whole := (i > from || lo == nil) && (i < to || hi == nil)
-		if whole {
-			err = w.freeChild(t, n, i, nil, nil)
-		} else {
-			err = w.cutChild(t, n, i, edgeKey(lo, i == from), edgeKey(hi, i == to))
-		}
-		if err != nil {
+	// The children at the edges of the range may lose a part only.
+	gone, end := from, to+1 // entries that vanish
+	whole, wholeEnd := from, to+1
+	if hi != nil || lo != nil && from == to {
+		if err := w.cutChild(t, n, to, edgeKey(lo, from == to), hi); err != nil {
 			return err
 		}
-		if whole || n.childCount(i) == 0 {
-			w.dropEntry(&frame{n: n}, i)
+		if wholeEnd--; n.childCount(to) > 0 {
+			end--
 		}
 	}
+	if lo != nil && from < to {
+		if err := w.cutChild(t, n, from, lo, nil); err != nil {
+			return err
+		}
+		if whole++; n.childCount(from) > 0 {
+			gone++
+		}
+	}
+	for i := whole; i < wholeEnd; i++ {
+		if err := w.freeChild(t, n, i, nil, nil); err != nil {
+			return err
+		}
+	}
+	w.dropEntries(n, gone, end)
 	return nil
 }
 

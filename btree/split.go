@@ -33,14 +33,19 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 		return nil, err
 	}
 	rightID, rp := w.s.Allocate()
-	rn, ln := node(rp), node(w.s.Spare())
-	reserve := [2]int{0, need}
+	rn, ln := node(rp), f.n
+	fits := true
+	if left || m < f.n.count() {
+		ln = node(w.s.Spare())
+		fits = layoutLeaf(ln, whenTrue(left, need), cells{f.n, 0, m})
+	} else {
+		ln.setHint(hint{}) // all cells stay as they are
+	}
+	fits = fits && layoutLeaf(rn, whenTrue(!left, need), cells{f.n, m, f.n.count()})
 	at, to := i-m, rn
 	if left {
-		reserve = [2]int{need, 0}
 		at, to = i, ln
 	}
-	fits := layoutLeaf(ln, reserve[0], cells{f.n, 0, m}) && layoutLeaf(rn, reserve[1], cells{f.n, m, f.n.count()})
 	if to.count() == 0 {
 		to.inheritPrefix(f.n, c, need)
 	}
@@ -54,10 +59,38 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 	}
 	copy(cell[leafCellHeader+len(c.stub):], c.ref)
 	value := w.payload(cell[len(cell)-c.payload:], c.size, c.flags)
-	w.s.Replace(f.id, page.Page(ln))
+	if left || m < f.n.count() {
+		w.s.Replace(f.id, page.Page(ln))
+	}
 	t.mods++
 	t.count += c.added
-	return value, w.insertAbove(t, d, sep, rightID, ln, rn, c)
+	inPlace, err := w.insertAbove(t, d, sep, rightID, ln, rn, c)
+	if inPlace {
+		w.follow(t, left, frame{rightID, rn, at}, ln)
+	}
+	return value, err
+}
+
+// whenTrue returns n, or 0 if cond is false.
+func whenTrue(cond bool, n int) int {
+	if cond {
+		return n
+	}
+	return 0
+}
+
+// follow makes the path, whose leaf was split without another change of its shape,
+// lead to the half that got the new cell: the next one mostly goes there as well.
+func (w *Writer) follow(t *Tree, left bool, right frame, ln node) {
+	d := w.depth
+	if left {
+		w.path[d].n = ln
+		w.fence = d - 1
+	} else {
+		w.path[d] = right
+		w.path[d-1].i++
+	}
+	w.owner = t
 }
 
 // inheritPrefix gives the empty half n of a split the prefix that the keys of the
@@ -65,8 +98,8 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 // sorted load the keys to come share most of it: with the prefix counted as used
 // from the start, there is room for it when the leaf is full.
 func (n node) inheritPrefix(old node, c newCell, need int) {
-	shared := old.leafKeyStub(0)[:prefixOf([]cells{{old, 0, old.count()}}, FlagKeyRun)]
-	pl := commonPrefix(usableStub(c.stub, c.flags), shared)
+	shared := commonPrefix(old.leafKeyStub(0), old.leafKeyStub(old.count()-1))
+	pl := min(shared, commonPrefix(usableStub(c.stub, c.flags), old.leafKeyStub(0)))
 	if base(pl)+need <= len(n) {
 		n.header().SetPrefixLen(pl)
 		copy(n[page.HeaderSize:], c.stub[:pl])
@@ -117,12 +150,8 @@ func splitPoint(n node, i, need int, h hint) (m int, left bool) {
 func tailMoves(room int) int { return room / 16 }
 
 func sizeOf(n node, from, to int) int {
-	size := 0
-	for j := from; j < to; j++ {
-		c, _ := n.leafCellBytes(j)
-		size += len(c) + leafEntrySize
-	}
-	return size
+	size, _ := cells{n, from, to}.measure()
+	return size + (to-from)*leafEntrySize
 }
 
 // splitSeparator returns the shortest separator of the halves of a split in
@@ -170,8 +199,9 @@ func (w *Writer) wholeKey(n node, i int) ([]byte, error) {
 }
 
 // insertAbove enters the split of the node at depth d, now ln and the new page
-// rightID with rn, into its parent, and counts the new cell on the way up.
-func (w *Writer) insertAbove(t *Tree, d int, sep []byte, rightID page.ID, ln, rn node, c newCell) error {
+// rightID with rn, into its parent, and counts the new cell on the way up. It tells
+// whether the nodes above are the ones that they were.
+func (w *Writer) insertAbove(t *Tree, d int, sep []byte, rightID page.ID, ln, rn node, c newCell) (inPlace bool, err error) {
 	e := entry{sep: sep, id: rightID}
 	if len(sep) > w.lim.inlineKey {
 		e.ref = w.newKeyRun(sep)
@@ -182,13 +212,14 @@ func (w *Writer) insertAbove(t *Tree, d int, sep []byte, rightID page.ID, ln, rn
 		rcount, rflags := rn.tally()
 		e.tally = rcount | uint64(rflags)<<countBits
 		if d == 0 {
-			return w.newRoot(t, ln, e)
+			return false, w.newRoot(t, ln, e)
 		}
 		d--
 		f := &w.path[d]
 		f.n.setChildTally(f.i, lcount, lflags)
 		if f.n.insertEntry(f.i+1, e) {
 			f.n.setHint(f.n.hint().inserted(f.i + 1))
+			inPlace = d == w.depth-1
 			break
 		}
 		w.arena = w.arena[:0]
@@ -209,7 +240,7 @@ func (w *Writer) insertAbove(t *Tree, d int, sep []byte, rightID page.ID, ln, rn
 		f := &w.path[d]
 		f.n.addTally(f.i, c.added, c.flags)
 	}
-	return nil
+	return inPlace, nil
 }
 
 // splitBranch lays w.list, too much for one branch, out as two: in dst, which
