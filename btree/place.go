@@ -13,7 +13,7 @@ import (
 func Layout(dst, src page.Page) {
 	d, s := node(dst), node(src)
 	if s.isLeaf() {
-		s.fetch()
+		fetch(s) // a large transaction's pages have left the caches
 		copyLeaf(d, s)
 		if d.bestLeafPrefix() { // a copy in the cache
 			return
@@ -129,15 +129,14 @@ func rewriteCell(c leafCell, fn func(Ref) (page.ID, page.TxID), write bool) {
 	}
 }
 
-// fetch loads a byte of each cache line of n. The pages of a large transaction are in
-// no cache any more when it commits: these misses are under way together, while
-// those of reading header, slots and cells would come one after the other.
-func (n node) fetch() {
+// fetch loads a byte of each cache line of b, which is about to be read: these misses
+// are under way together, while those of header, slots and cells would come one
+// after the other.
+func fetch(b []byte) {
 	const line = 64
 	var sum byte
-	for len(n) >= line {
-		sum += n[line-1]
-		n = n[line:]
+	for i := 0; i < len(b); i += line {
+		sum += b[i]
 	}
 	touched(sum)
 }

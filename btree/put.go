@@ -40,8 +40,14 @@ func NewWriter(s Store) *Writer { return &Writer{s: s, lim: limitsFor(s.PageSize
 // buffer into its place.
 func (w *Writer) Forget() { w.owner = nil }
 
+// fetchMax bounds what Put fetches of a value: the processor reads on by itself.
+const fetchMax = 256
+
 // Put stores a copy of value under key.
 func (t *Tree) Put(key, value []byte) error {
+	// What the caller has not used for long is in no cache: the misses of the key and
+	// of the value are under way together.
+	fetch(value[:min(len(value), fetchMax)])
 	dst, err := t.insert(key, len(value), 0)
 	if err != nil {
 		return err
