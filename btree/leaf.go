@@ -46,6 +46,19 @@ func (h hint) inserted(i int) hint {
 	return h
 }
 
+// replaced returns the hint after the cell of slot i got another size. Cells that
+// grow one after the other are a pattern as well: a transaction brings its changed
+// buckets home in the order of their names.
+func (h hint) replaced(i int) hint {
+	if i == int(h.last) {
+		return h
+	}
+	if i == int(h.last)+1 {
+		return h.inserted(i)
+	}
+	return hint{last: uint16(i)}
+}
+
 // usedLeaf returns the bytes that the cells of n take with their entries.
 func (n node) usedLeaf() int {
 	size, _ := cells{n, 0, n.count()}.measure()

@@ -225,6 +225,7 @@ func (w *Writer) replace(t *Tree, key []byte, size int, flags byte) ([]byte, err
 		w.promote(t, 0) // only plain cells may live in a parent's leaf
 		stub = f.n.leafKeyStub(f.i)
 	}
+	h := f.n.hint().replaced(f.i)
 	cell := f.n.replaceLeafCell(f.i, stub, flags, payload)
 	ref := old.keyRef
 	if cell == nil {
@@ -234,10 +235,11 @@ func (w *Writer) replace(t *Tree, key []byte, size int, flags byte) ([]byte, err
 		ref = append(w.ref[:0], ref...)
 		f.n.removeLeafCell(f.i)
 		if !w.compact(t, w.depth, cellSize+payload+leafEntrySize) {
-			return w.split(t, newCell{key, stub, ref, size, payload, flags, 0})
+			return w.split(t, newCell{key, stub, ref, size, payload, flags, 0, h})
 		}
 		cell = f.n.addLeafCell(f.i, stub, flags, payload)
 	}
+	f.n.setHint(h)
 	t.mods++
 	w.addFlags(flags)
 	copy(cell[leafCellHeader+len(stub):], ref)
@@ -269,7 +271,7 @@ func (w *Writer) add(t *Tree, key []byte, size int, flags byte) ([]byte, error) 
 		cell = f.n.addLeafCell(f.i, stub, flags, payload)
 	}
 	if cell == nil {
-		return w.split(t, newCell{key, stub, ref, size, payload, flags, 1})
+		return w.split(t, newCell{key, stub, ref, size, payload, flags, 1, h})
 	}
 	f.n.setHint(h)
 	w.counted(t, 1, flags)

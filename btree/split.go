@@ -15,7 +15,8 @@ type newCell struct {
 	size           int // of the value in bytes
 	payload        int // of the cell in bytes
 	flags          byte
-	added          uint64 // 1 if the key is new to the tree
+	added          uint64 // 1 if the key is new to the tree, 0 if its cell grows
+	hint           hint   // of the leaf, with the new cell
 }
 
 // split makes the path's leaf two, inserts the cell c where the path says and
@@ -26,8 +27,13 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 	f := &w.path[d]
 	i := f.i
 	need := leafCellHeader + len(c.stub) + len(c.ref) + c.payload + leafEntrySize
-	h := f.n.hint().inserted(i)
+	h := c.hint
 	m, left := splitPoint(f.n, i, need, h)
+	growth := c.added == 0 && growing(f.n, i, need, h)
+	if growth {
+		m, left = growthPoint(f.n, i, need)
+		h.asc = max(h.asc, seqStreak)
+	}
 	sep, err := w.splitSeparator(f.n, m, i, left, c.key, h.desc >= seqStreak)
 	if err != nil {
 		return nil, err
@@ -50,6 +56,9 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 		to.inheritPrefix(f.n, c, need)
 	}
 	to.setHint(hint{uint16(at), h.asc, h.desc})
+	if growth && left {
+		rn.setHint(hint{0, h.asc, h.desc}) // the pattern will go on there
+	}
 	var cell []byte
 	if fits {
 		cell = to.addLeafCell(at, c.stub, c.flags, c.payload)
@@ -143,6 +152,31 @@ func splitPoint(n node, i, need int, h hint) (m int, left bool) {
 		acc += size
 	}
 	return c, left
+}
+
+// growing tells whether the cells of n grow in their order, and the one at slot i, to
+// need bytes, is in the middle of that or the first of many: those behind it are
+// smaller.
+func growing(n node, i, need int, h hint) bool {
+	behind := n.count() - i
+	return h.asc >= seqStreak || int(h.asc) >= i && sizeOf(n, i, n.count())*4 < behind*need*3
+}
+
+// growthPoint is splitPoint for a cell that grows to need bytes, as the ones before it,
+// if there are any, have done: those behind it will do so, too. The left half gets as many of them as it
+// will have room for then.
+func growthPoint(n node, i, need int) (m int, left bool) {
+	acc := sizeOf(n, 0, i) + need
+	room := len(n) - page.HeaderSize
+	if acc > room {
+		return i, false
+	}
+	for m = i; m < n.count()-1; m++ {
+		if acc += max(need, sizeOf(n, m, m+1)); acc > room {
+			break
+		}
+	}
+	return m, true
 }
 
 // tailMoves is the size up to which what is in the way of a run moves along with
