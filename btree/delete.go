@@ -135,9 +135,10 @@ func (w *Writer) shrink(t *Tree) error {
 	return w.lowerRoot(t)
 }
 
+// used returns the bytes that the cells or entries of a page take.
 func (f *frame) used() int {
 	if f.n.isLeaf() {
-		return f.n.usedLeaf()
+		return f.n.usedLeafPage()
 	}
 	return f.n.usedBranch()
 }
@@ -231,7 +232,7 @@ func (w *Writer) merge(t *Tree, d int) (bool, error) {
 func (w *Writer) mergeNodes(parent node, right int, ln, rn node) node {
 	limit := mergeUpTo(w.lim.pageSize)
 	if ln.isLeaf() {
-		if ln.usedLeaf()+rn.usedLeaf() > limit {
+		if ln.usedLeafPage()+rn.usedLeafPage() > limit {
 			return nil
 		}
 		dst := node(w.s.Spare())

@@ -7,6 +7,7 @@ package btree
 import (
 	"bytes"
 
+	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
 )
 
@@ -65,6 +66,18 @@ func (n node) usedLeaf() int {
 	return size + n.count()*leafEntrySize
 }
 
+// waste is how many bytes of the cell area of leaf n, a page, belong to no slot any
+// more. A leaf in the file has none; while it is in memory, the upper half of its run
+// length, which is 1, counts them.
+func (n node) waste() int { return int(le.Uint16(n[page.OffRunLen+2:])) }
+
+func (n node) setWaste(size int) { le.PutUint16(n[page.OffRunLen+2:], uint16(size)) }
+
+// usedLeafPage is usedLeaf for a page, without a look at the cells.
+func (n node) usedLeafPage() int {
+	return n.header().CellBytes() - n.waste() + n.count()*leafEntrySize
+}
+
 // addLeafCell makes place for a cell at slot i and returns it, its header
 // written; nil if the gap is too small. stub is what the node holds of the key.
 func (n node) addLeafCell(i int, stub []byte, flags byte, payload int) []byte {
@@ -114,11 +127,19 @@ func (n node) replaceLeafCell(i int, stub []byte, flags byte, payload int) []byt
 	if n.gap() < size {
 		return nil
 	}
+	n.wasteCell(i)
 	return n.putLeafCell(i, stub, flags, payload, size)
+}
+
+// wasteCell counts the cell of slot i, which loses its slot.
+func (n node) wasteCell(i int) {
+	size, _ := n.leafCellSize(n.leafSlot(i))
+	n.setWaste(n.waste() + size)
 }
 
 // removeLeafCell drops slot i.
 func (n node) removeLeafCell(i int) {
+	n.wasteCell(i)
 	b, c := n.base(), n.count()
 	heads, slots, end := b, leafSlots(b, c), leafEnd(b, c)
 	copy(n[heads+headSize*i:], n[heads+headSize*(i+1):slots])
@@ -266,6 +287,11 @@ func copyLeaf(dst, n node) {
 	off := cells{n, 0, c}.copyCells(dst, len(dst), slots)
 	clear(dst[leafEnd(b, c):off])
 	dst.header().SetCellBytes(len(dst) - off)
+	dst.setWaste(0)
+	if invariants.Enabled {
+		waste := n.header().CellBytes() - (len(dst) - off)
+		invariants.Check(n.waste() == waste, "a leaf wastes %d bytes and counts %d", waste, n.waste())
+	}
 }
 
 // bestLeafPrefix tells whether the prefix of leaf n cannot be longer: its first and

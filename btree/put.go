@@ -340,6 +340,9 @@ func (w *Writer) compact(t *Tree, d, need int) bool {
 	if f.id == 0 {
 		return w.growOwn(t, need)
 	}
+	if page.HeaderSize+f.n.usedLeafPage()+need > len(f.n) {
+		return false
+	}
 	dst := w.s.Spare()
 	h := f.n.hint()
 	if !layoutLeaf(node(dst), need, cells{f.n, 0, f.n.count()}) {
