@@ -106,7 +106,7 @@ func (w *Writer) shrink(t *Tree) error {
 		f := &w.path[d]
 		if f.id == 0 { // a tree without pages
 			if f.n.count() == 0 {
-				t.own, t.dirty = nil, false
+				t.own, t.mine = nil, 0
 				w.owner = nil
 			}
 			return nil

@@ -5,7 +5,8 @@ package btree
 // A writing descent makes every page on its way dirty, because every one of them
 // will hold another child or count. It is remembered: the next key often belongs
 // into the same leaf, and then needs no descent (a sorted load does not search
-// at all).
+// at all). Until Writer.Forget is called, the pages of the path are written without
+// asking the Store for them again.
 
 import (
 	"github.com/foliodb/folio/internal/page"
@@ -14,16 +15,17 @@ import (
 // Writer is what the trees of one write transaction share: the path of the last
 // descent and scratch memory.
 type Writer struct {
-	s     Store
-	lim   limits
-	owner *Tree // whose path it is; nil: none
-	path  [MaxLevel + 1]frame
-	depth int // of the leaf in path
-	fence int // the deepest frame with a child right of the path; -1: none
-	list  []entry
-	arena []byte
-	sep   []byte
-	ref   [keyRefSize]byte
+	s       Store
+	lim     limits
+	version uint64 // how often Forget was called, and one
+	owner   *Tree  // whose path it is; nil: none
+	path    [MaxLevel + 1]frame
+	depth   int // of the leaf in path
+	fence   int // the deepest frame with a child right of the path; -1: none
+	list    []entry
+	arena   []byte
+	sep     []byte
+	ref     [keyRefSize]byte
 }
 
 // frame is a dirty node on the path, and the child or slot taken in it.
@@ -34,11 +36,15 @@ type frame struct {
 }
 
 // NewWriter returns a Writer for trees in s.
-func NewWriter(s Store) *Writer { return &Writer{s: s, lim: limitsFor(s.PageSize())} }
+func NewWriter(s Store) *Writer { return &Writer{s: s, lim: limitsFor(s.PageSize()), version: 1} }
 
-// Forget drops the path: the Store has taken a dirty page away or put another
-// buffer into its place.
-func (w *Writer) Forget() { w.owner = nil }
+// Forget makes the Writer ask for everything again that it may write: the Store has
+// taken a dirty page away, has put another buffer into its place, or wants to keep it
+// as it is. The path is dropped, and own leaves are copied before the next change.
+func (w *Writer) Forget() {
+	w.owner = nil
+	w.version++
+}
 
 // fetchMax bounds what Put fetches of a value: the processor reads on by itself.
 const fetchMax = 256

@@ -39,7 +39,7 @@ func (t *Tree) DeleteRange(lo, hi []byte) (uint64, error) {
 		w.owner = nil
 		err := w.cut(t, t.own, lo, hi)
 		if t.count = uint64(t.own.count()); t.count == 0 {
-			t.own, t.dirty = nil, false
+			t.own, t.mine = nil, 0
 		}
 		return before - t.count, err
 	}
@@ -246,7 +246,7 @@ func (t *Tree) FreeAll(bucket func(payload []byte) error, budget *uint64) error 
 			return err
 		}
 	}
-	t.root, t.birth, t.count, t.own, t.dirty = 0, 0, 0, nil, false
+	t.root, t.birth, t.count, t.own, t.mine = 0, 0, 0, nil, 0
 	t.mods++
 	return nil
 }
