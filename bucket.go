@@ -19,7 +19,7 @@ type Bucket struct {
 	tx       *Tx
 	tree     btree.Tree
 	parent   *Bucket // nil: the root
-	name     []byte
+	name     string
 	children map[string]*Bucket // opened in this write transaction
 	sequence uint64
 	depth    int

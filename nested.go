@@ -57,11 +57,11 @@ func (b *Bucket) open(name, payload []byte) (*Bucket, error) {
 // adopt makes c a child of b under name.
 func (b *Bucket) adopt(c *Bucket, name []byte) {
 	c.parent = b
-	c.name = slices.Clone(name)
+	c.name = string(name)
 	if b.children == nil {
 		b.children = make(map[string]*Bucket)
 	}
-	b.children[string(name)] = c
+	b.children[c.name] = c
 }
 
 // CreateBucket creates the nested bucket name and returns it. Errors are
@@ -304,7 +304,7 @@ func (b *Bucket) flushChildren() error {
 		if err != nil {
 			return err
 		}
-		if err := b.tree.PutBucket(c.name, payload); err != nil {
+		if err := b.tree.PutBucket([]byte(c.name), payload); err != nil {
 			return err
 		}
 		c.written = c.tree.Mods()

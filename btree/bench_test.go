@@ -230,3 +230,39 @@ func benchPut(b *testing.B, key func(i int) uint64) {
 		}
 	}
 }
+
+// BenchmarkLayout lays out leaves that were packed before a cell was added to
+// them, as after a transaction of scattered puts; they are in no cache.
+func BenchmarkLayout(b *testing.B) {
+	h := &heap{pages: make([][]byte, page.FirstID)}
+	w := btree.NewWriter(h)
+	var t btree.Tree
+	t.InitWritable(w, btree.Header{}, nil)
+	const keys = 400_000
+	put := func(i int) {
+		check(t.Put(benchKey(nil, uint64(i)), make([]byte, 100)))
+	}
+	for i := range keys {
+		put(i)
+	}
+	mem := make([]byte, len(h.pages)*4096)
+	var leaves []page.Page
+	for i := int(page.FirstID); i < len(h.pages); i++ {
+		dst := page.Page(mem[i*4096:][:4096])
+		btree.Layout(dst, h.pages[i])
+		h.pages[i] = dst
+		if dst.Kind() == page.KindLeaf {
+			leaves = append(leaves, dst)
+		}
+	}
+	w.Forget()
+	for i := range keys / 25 {
+		put(keys + i)
+	}
+	rand.Shuffle(len(leaves), func(i, j int) { leaves[i], leaves[j] = leaves[j], leaves[i] })
+	dst := make(page.Page, 4096)
+	b.ResetTimer()
+	for i := range b.N {
+		btree.Layout(dst, leaves[i%len(leaves)])
+	}
+}

@@ -95,21 +95,22 @@ func (n node) putSep(i int, e entry, b, c int) {
 	le.PutUint32(n[branchSlots(b, c)+slotSize*i:], uint32(off)|uint32(length)<<16)
 }
 
-// removeEntry drops entry i. When it was the first, the next one becomes first
-// and loses its separator; the caller has freed their runs.
-func (n node) removeEntry(i int) {
+// removeEntries drops the entries [from, to). When the first is among them, the one
+// that becomes first loses its separator; the caller has freed their runs.
+func (n node) removeEntries(from, to int) {
 	b, c := n.base(), n.count()
-	old, to := b, b
+	left := c - (to - from)
+	old, dst := b, b
 	for _, s := range branchArrays {
-		copy(n[to:], n[old:old+s*i])
-		copy(n[to+s*i:], n[old+s*(i+1):old+s*c])
+		copy(n[dst:], n[old:old+s*from])
+		copy(n[dst+s*from:], n[old+s*to:old+s*c])
 		old += s * c
-		to += s * (c - 1)
+		dst += s * left
 	}
-	n.header().SetCount(c - 1)
-	if i == 0 && c > 1 {
+	n.header().SetCount(left)
+	if from == 0 && to > 0 && left > 0 {
 		le.PutUint32(n[b:], 0)
-		le.PutUint32(n[branchSlots(b, c-1):], 0)
+		le.PutUint32(n[branchSlots(b, left):], 0)
 	}
 }
 

@@ -14,21 +14,20 @@ func (t *Tree) Delete(key []byte, want byte) (found bool, err error) {
 	if w == nil {
 		return false, errReadOnly
 	}
-	if !w.reuse(t, key) {
+	i, exact, ok := w.locate(t, key)
+	if !ok {
 		// Nothing is made dirty for a key that is not there.
-		_, _, exact, err := t.seekLeaf(key)
-		if err != nil || !exact {
+		if i, exact, err = w.seek(t, key); err != nil || !exact {
 			return false, err
 		}
-		if err := w.descend(t, key); err != nil {
+		if err := w.touchPath(t); err != nil {
 			return false, err
 		}
+	}
+	if !exact {
+		return false, nil
 	}
 	f := &w.path[w.depth]
-	i, exact, err := f.n.searchLeaf(w.s, key)
-	if err != nil || !exact {
-		return false, err
-	}
 	c := f.n.leafCell(i)
 	if (c.flags^want)&FlagBucket != 0 {
 		return false, ErrIncompatible
@@ -40,23 +39,57 @@ func (t *Tree) Delete(key []byte, want byte) (found bool, err error) {
 	return true, w.shrink(t)
 }
 
-// seekLeaf returns the leaf that key belongs to and its slot there.
-func (t *Tree) seekLeaf(key []byte) (node, int, bool, error) {
+// seek makes the path to key, of nodes that may not be written, and looks key up in
+// its leaf.
+func (w *Writer) seek(t *Tree, key []byte) (i int, exact bool, err error) {
+	w.owner = nil
+	w.depth = 0
 	n, err := t.rootNode()
 	if n == nil || err != nil {
-		return nil, 0, false, err
+		return 0, false, err
 	}
 	for !n.isLeaf() {
 		i, err := n.searchBranch(t.r, key)
 		if err != nil {
-			return nil, 0, false, err
+			return 0, false, err
 		}
+		w.path[w.depth].i = i
+		w.depth++
 		if n, err = t.child(n, i); err != nil {
-			return nil, 0, false, err
+			return 0, false, err
 		}
 	}
-	i, exact, err := n.searchLeaf(t.r, key)
-	return n, i, exact, err
+	return n.searchLeaf(t.r, key)
+}
+
+// touchPath makes all of the path that seek has made dirty.
+func (w *Writer) touchPath(t *Tree) error {
+	w.fence = -1
+	if t.root == 0 {
+		w.ownLeaf(t)
+		w.path[0] = frame{n: t.own}
+		w.owner = t
+		return nil
+	}
+	// Even if nothing else changes, the pages of a cursor's slots may go.
+	t.mods++
+	id, n, err := w.touchRoot(t)
+	if err != nil {
+		return err
+	}
+	for d := range w.depth {
+		i := w.path[d].i
+		w.path[d] = frame{id, n, i}
+		if i+1 < n.count() {
+			w.fence = d
+		}
+		if id, n, err = w.touchKnown(n, i); err != nil {
+			return err
+		}
+	}
+	w.path[w.depth] = frame{id: id, n: n}
+	w.owner = t
+	return nil
 }
 
 // mergeBelow is the fill under which a node looks for a neighbour, and
@@ -73,7 +106,7 @@ func (w *Writer) shrink(t *Tree) error {
 		f := &w.path[d]
 		if f.id == 0 { // a tree without pages
 			if f.n.count() == 0 {
-				t.own, t.dirty = nil, false
+				t.own, t.mine = nil, 0
 				w.owner = nil
 			}
 			return nil
@@ -85,7 +118,7 @@ func (w *Writer) shrink(t *Tree) error {
 				t.root, t.birth = 0, 0
 				return nil
 			}
-			w.dropEntry(&w.path[d-1], w.path[d-1].i)
+			w.dropEntry(w.path[d-1].n, w.path[d-1].i)
 			continue
 		}
 		if d == 0 {
@@ -102,23 +135,32 @@ func (w *Writer) shrink(t *Tree) error {
 	return w.lowerRoot(t)
 }
 
+// used returns the bytes that the cells or entries of a page take.
 func (f *frame) used() int {
 	if f.n.isLeaf() {
-		return f.n.usedLeaf()
+		return f.n.usedLeafPage()
 	}
 	return f.n.usedBranch()
 }
 
-// dropEntry removes entry i of the branch in f, and the runs of the separators
-// that vanish with it.
-func (w *Writer) dropEntry(f *frame, i int) {
-	if i > 0 || f.n.count() > 1 {
-		// Entry 0 has no separator; the one that becomes entry 0 loses its own.
-		if _, ref, long := f.n.sepRest(max(i, 1)); long {
+// dropEntry removes entry i of the branch n, and the run of the separator that
+// vanishes with it.
+func (w *Writer) dropEntry(n node, i int) { w.dropEntries(n, i, i+1) }
+
+// dropEntries removes the entries [from, to) of the branch n, and the runs of the
+// separators that vanish with them.
+func (w *Writer) dropEntries(n node, from, to int) {
+	last := to
+	if from > 0 {
+		last = to - 1
+	}
+	// Entry 0 has no separator; the one that becomes entry 0 loses its own.
+	for i := max(from, 1); from < to && i <= min(last, n.count()-1); i++ {
+		if _, ref, long := n.sepRest(i); long {
 			w.freeKey(ref)
 		}
 	}
-	f.n.removeEntry(i)
+	n.removeEntries(from, to)
 }
 
 // lowerRoot takes roots with a single child away.
@@ -175,9 +217,9 @@ func (w *Writer) merge(t *Tree, d int) (bool, error) {
 		// The separator between the two may live on in a merged branch: its run
 		// is freed only when a leaf merge lets it vanish.
 		if merged.isLeaf() {
-			w.dropEntry(parent, right)
+			w.dropEntry(parent.n, right)
 		} else {
-			parent.n.removeEntry(right)
+			parent.n.removeEntries(right, right+1)
 		}
 		parent.i = left
 		return true, nil
@@ -190,7 +232,7 @@ func (w *Writer) merge(t *Tree, d int) (bool, error) {
 func (w *Writer) mergeNodes(parent node, right int, ln, rn node) node {
 	limit := mergeUpTo(w.lim.pageSize)
 	if ln.isLeaf() {
-		if ln.usedLeaf()+rn.usedLeaf() > limit {
+		if ln.usedLeafPage()+rn.usedLeafPage() > limit {
 			return nil
 		}
 		dst := node(w.s.Spare())

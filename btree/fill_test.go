@@ -221,3 +221,30 @@ func TestPutDeleteLast(t *testing.T) {
 	g.commit()
 	g.s.checkSound(g.h)
 }
+
+// TestFillOfGrowingCells puts short values first, all of them, and longer ones in key
+// order then, as a transaction does with the buckets that it has made.
+func TestFillOfGrowingCells(t *testing.T) {
+	const n = 4000
+	ascending := make([]int, n)
+	for i := range ascending {
+		ascending[i] = i
+	}
+	orders := map[string][]int{"ascending": ascending, "random": rand.New(rand.NewPCG(1, 2)).Perm(n)}
+	for name, order := range orders {
+		for _, long := range []int{100, 150, 300, 600} {
+			t.Run(fmt.Sprintf("%s, %d bytes", name, long), func(t *testing.T) {
+				g := newGrown(4096)
+				for _, i := range order {
+					check(g.tree.Put(fmt.Appendf(nil, "bucket%08d", i), make([]byte, 32)))
+				}
+				for i := range n {
+					check(g.tree.Put(fmt.Appendf(nil, "bucket%08d", i), make([]byte, long)))
+				}
+				if fill, pages := g.fill(); fill < 0.7 {
+					t.Errorf("leaves are %.3f full, %d pages", fill, pages)
+				}
+			})
+		}
+	}
+}

@@ -34,6 +34,9 @@ package btree
 // (8). The payload of a nested bucket is a Header, followed by the bucket's only
 // leaf if it is small enough to live there.
 //
+// While a leaf is in memory, the upper half of its run length, which is 1 in the file,
+// counts the bytes of the cell area that no slot refers to any more.
+//
 // Rules that everything here keeps:
 //
 //	B1  Keys in a node ascend strictly; keys below child i are >= separator i and

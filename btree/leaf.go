@@ -7,6 +7,7 @@ package btree
 import (
 	"bytes"
 
+	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
 )
 
@@ -46,14 +47,35 @@ func (h hint) inserted(i int) hint {
 	return h
 }
 
+// replaced returns the hint after the cell of slot i got another size. Cells that
+// grow one after the other are a pattern as well: a transaction brings its changed
+// buckets home in the order of their names.
+func (h hint) replaced(i int) hint {
+	if i == int(h.last) {
+		return h
+	}
+	if i == int(h.last)+1 {
+		return h.inserted(i)
+	}
+	return hint{last: uint16(i)}
+}
+
 // usedLeaf returns the bytes that the cells of n take with their entries.
 func (n node) usedLeaf() int {
-	used := 0
-	for i := range n.count() {
-		c, _ := n.leafCellBytes(i)
-		used += len(c) + leafEntrySize
-	}
-	return used
+	size, _ := cells{n, 0, n.count()}.measure()
+	return size + n.count()*leafEntrySize
+}
+
+// waste is how many bytes of the cell area of leaf n, a page, belong to no slot any
+// more. A leaf in the file has none; while it is in memory, the upper half of its run
+// length, which is 1, counts them.
+func (n node) waste() int { return int(le.Uint16(n[page.OffRunLen+2:])) }
+
+func (n node) setWaste(size int) { le.PutUint16(n[page.OffRunLen+2:], uint16(size)) }
+
+// usedLeafPage is usedLeaf for a page, without a look at the cells.
+func (n node) usedLeafPage() int {
+	return n.header().CellBytes() - n.waste() + n.count()*leafEntrySize
 }
 
 // addLeafCell makes place for a cell at slot i and returns it, its header
@@ -105,11 +127,19 @@ func (n node) replaceLeafCell(i int, stub []byte, flags byte, payload int) []byt
 	if n.gap() < size {
 		return nil
 	}
+	n.wasteCell(i)
 	return n.putLeafCell(i, stub, flags, payload, size)
+}
+
+// wasteCell counts the cell of slot i, which loses its slot.
+func (n node) wasteCell(i int) {
+	size, _ := n.leafCellSize(n.leafSlot(i))
+	n.setWaste(n.waste() + size)
 }
 
 // removeLeafCell drops slot i.
 func (n node) removeLeafCell(i int) {
+	n.wasteCell(i)
 	b, c := n.base(), n.count()
 	heads, slots, end := b, leafSlots(b, c), leafEnd(b, c)
 	copy(n[heads+headSize*i:], n[heads+headSize*(i+1):slots])
@@ -156,6 +186,25 @@ type cells struct {
 
 func (s cells) len() int { return s.to - s.from }
 
+// slots returns the slots of s as they are in the node.
+func (s cells) slots() []byte {
+	a := leafSlots(s.n.base(), s.n.count())
+	return s.n[a+slotSize*s.from : a+slotSize*s.to]
+}
+
+// measure returns how many bytes the cells of s have, and the union of their flags.
+func (s cells) measure() (size int, flags byte) {
+	slots := s.slots()
+	for len(slots) >= slotSize {
+		v := le.Uint32(slots)
+		slots = slots[slotSize:]
+		cs, f := s.n.leafCellSize(int(v&0xffff), int(v>>16))
+		size += cs
+		flags |= f
+	}
+	return size, flags
+}
+
 // layoutLeaf fills dst, a buffer that nobody else uses, with the cells of the
 // parts in their order: the longest prefix, cells without holes and ascending in
 // memory so that a scan reads forward. At least reserve bytes stay free. It
@@ -163,11 +212,9 @@ func (s cells) len() int { return s.to - s.from }
 func layoutLeaf(dst node, reserve int, parts ...cells) bool {
 	count, size, flags := 0, 0, byte(0)
 	for _, s := range parts {
-		for i := s.from; i < s.to; i++ {
-			c, _ := s.n.leafCellBytes(i)
-			size += len(c)
-			flags |= c[0]
-		}
+		cs, f := s.measure()
+		size += cs
+		flags |= f
 		count += s.len()
 	}
 	room := len(dst) - page.HeaderSize - size - count*leafEntrySize - reserve
@@ -179,26 +226,79 @@ func layoutLeaf(dst node, reserve int, parts ...cells) bool {
 	dst.header().SetPrefixLen(pl)
 	dst.header().SetCount(count)
 	dst.header().SetCellBytes(size)
-	b := base(pl)
-	slots := leafSlots(b, count)
-	off := len(dst) - size
+	b, off := base(pl), len(dst)
+	i := count
+	for p := len(parts) - 1; p >= 0; p-- {
+		i -= parts[p].len()
+		parts[p].copyHeads(dst[b+headSize*i:], pl)
+		off = parts[p].copyCells(dst, off, leafSlots(b, count)+slotSize*i)
+	}
 	clear(dst[leafEnd(b, count):off])
 	clear(dst[page.HeaderSize:b])
-	i := 0
-	for _, s := range parts {
-		for j := s.from; j < s.to; j++ {
-			cell, kl := s.n.leafCellBytes(j)
-			copy(dst[off:], cell)
-			le.PutUint32(dst[b+headSize*i:], head(cell[leafCellHeader+pl:leafCellHeader+kl]))
-			le.PutUint32(dst[slots+slotSize*i:], uint32(off)|uint32(kl)<<16)
-			off += len(cell)
-			i++
-		}
-	}
 	if count > 0 {
 		copy(dst[page.HeaderSize:], dst.leafKeyStub(0)[:pl])
 	}
 	return true
+}
+
+// copyHeads writes the heads of s behind a prefix of pl bytes to dst.
+func (s cells) copyHeads(dst []byte, pl int) {
+	n := s.n
+	if pl == n.prefixLen() {
+		b := n.base()
+		copy(dst, n[b+headSize*s.from:b+headSize*s.to])
+		return
+	}
+	for i := range s.len() {
+		le.PutUint32(dst[headSize*i:], head(n.leafKeyStub(s.from + i)[pl:]))
+	}
+}
+
+// copyCells copies the cells of s to dst, so that they end before end and ascend,
+// and their slots to slots. It returns where the first one begins. Cells that lie
+// one behind the other already, as most do, are copied together.
+func (s cells) copyCells(dst node, end, slots int) int {
+	n, src := s.n, s.slots()
+	off := end       // of the cell that was seen last, in dst
+	from, to := 0, 0 // what is to be copied next
+	for i := s.len() - 1; i >= 0; i-- {
+		v := le.Uint32(src[slotSize*i:])
+		at := int(v & 0xffff)
+		size, _ := n.leafCellSize(at, int(v>>16))
+		if at+size != from {
+			copy(dst[off:], n[from:to])
+			to = at + size
+		}
+		from = at
+		off -= size
+		le.PutUint32(dst[slots+slotSize*i:], uint32(off)|v&^0xffff)
+	}
+	copy(dst[off:], n[from:to])
+	return off
+}
+
+// copyLeaf fills dst, a buffer that nobody else uses, with leaf n as it is, but its
+// cells without holes and ascending in memory.
+func copyLeaf(dst, n node) {
+	b, c := n.base(), n.count()
+	slots := leafSlots(b, c)
+	copy(dst, n[:slots])
+	clear(dst[page.HeaderSize+n.prefixLen() : b])
+	off := cells{n, 0, c}.copyCells(dst, len(dst), slots)
+	clear(dst[leafEnd(b, c):off])
+	dst.header().SetCellBytes(len(dst) - off)
+	dst.setWaste(0)
+	if invariants.Enabled {
+		waste := n.header().CellBytes() - (len(dst) - off)
+		invariants.Check(n.waste() == waste, "a leaf wastes %d bytes and counts %d", waste, n.waste())
+	}
+}
+
+// bestLeafPrefix tells whether the prefix of leaf n cannot be longer: its first and
+// its last key share no more. Or it has one key, whose prefix is a guess anyway.
+func (n node) bestLeafPrefix() bool {
+	c := n.count()
+	return c < 2 || commonPrefix(n.leafKeyStub(0), n.leafKeyStub(c-1)) == n.prefixLen()
 }
 
 // prefixOf returns the length of the prefix of all cells, flags being the union

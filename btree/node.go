@@ -87,11 +87,19 @@ func (n node) leafCellAt(off, kl int) leafCell {
 // leafCellBytes returns all bytes of the cell of slot i, and its key length.
 func (n node) leafCellBytes(i int) ([]byte, int) {
 	off, kl := n.leafSlot(i)
-	size := leafCellHeader + kl + int(le.Uint16(n[off+1:]))
-	if n[off]&FlagKeyRun != 0 {
+	size, _ := n.leafCellSize(off, kl)
+	return n[off : off+size], kl
+}
+
+// leafCellSize returns the size and the flags of the cell at off with kl key bytes.
+// A key has a byte at least, so four can be read.
+func (n node) leafCellSize(off, kl int) (int, byte) {
+	v := le.Uint32(n[off:])
+	size := leafCellHeader + kl + int(v>>8&0xffff)
+	if v&FlagKeyRun != 0 {
 		size += keyRefSize
 	}
-	return n[off : off+size], kl
+	return size, byte(v)
 }
 
 // leafKeyStub returns the key bytes of slot i that are in the node.

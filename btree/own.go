@@ -13,12 +13,12 @@ const firstOwnSize = 256
 
 // ownLeaf makes the own leaf of t, a tree without pages, ours to write.
 func (w *Writer) ownLeaf(t *Tree) {
-	if t.dirty {
+	if t.mine == w.version {
 		return
 	}
 	old := t.own
 	t.own = make(node, max(firstOwnSize, (len(old)+firstOwnSize)&^(firstOwnSize-1)))
-	t.dirty = true
+	t.mine = w.version
 	w.copyOwn(t.own, old, 0)
 }
 
@@ -55,7 +55,7 @@ func (w *Writer) promote(t *Tree, need int) bool {
 	id, p := w.s.Allocate()
 	ok := w.copyOwn(node(p), t.own, need)
 	t.root, t.birth = id, 0
-	t.own, t.dirty = nil, false
+	t.own, t.mine = nil, 0
 	w.path[0].id, w.path[0].n = id, node(p)
 	return ok
 }
@@ -97,6 +97,6 @@ func (t *Tree) Pack(limit int) ([]byte, error) {
 	t.w.owner = nil
 	t.mods++
 	t.root, t.birth = 0, 0
-	t.own, t.dirty = dst, true
+	t.own, t.mine = dst, t.w.version
 	return dst, nil
 }

@@ -12,8 +12,13 @@ import (
 // buffer of the same size: cells in key order without holes, zeroes between.
 func Layout(dst, src page.Page) {
 	d, s := node(dst), node(src)
-	h := s.hint()
 	if s.isLeaf() {
+		fetch(s) // a large transaction's pages have left the caches
+		copyLeaf(d, s)
+		if d.bestLeafPrefix() { // a copy in the cache
+			return
+		}
+		h := s.hint()
 		if !layoutLeaf(d, 0, cells{s, 0, s.count()}) {
 			panic("folio: broken invariant: the cells of a leaf do not fit into a leaf")
 		}
@@ -26,6 +31,7 @@ func Layout(dst, src page.Page) {
 		return
 	}
 	var arena []byte
+	h := s.hint()
 	if !layoutBranch(d, s.level(), s.entries(nil, &arena)) {
 		panic("folio: broken invariant: the entries of a branch do not fit into a branch")
 	}
@@ -121,4 +127,16 @@ func rewriteCell(c leafCell, fn func(Ref) (page.ID, page.TxID), write bool) {
 			h.Encode(c.payload)
 		}
 	}
+}
+
+// fetch loads a byte of each cache line of b, which is about to be read: these misses
+// are under way together, while those of header, slots and cells would come one
+// after the other.
+func fetch(b []byte) {
+	const line = 64
+	var sum byte
+	for i := 0; i < len(b); i += line {
+		sum += b[i]
+	}
+	touched(sum)
 }

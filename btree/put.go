@@ -5,7 +5,8 @@ package btree
 // A writing descent makes every page on its way dirty, because every one of them
 // will hold another child or count. It is remembered: the next key often belongs
 // into the same leaf, and then needs no descent (a sorted load does not search
-// at all).
+// at all). Until Writer.Forget is called, the pages of the path are written without
+// asking the Store for them again.
 
 import (
 	"github.com/foliodb/folio/internal/page"
@@ -14,16 +15,17 @@ import (
 // Writer is what the trees of one write transaction share: the path of the last
 // descent and scratch memory.
 type Writer struct {
-	s     Store
-	lim   limits
-	owner *Tree // whose path it is; nil: none
-	path  [MaxLevel + 1]frame
-	depth int // of the leaf in path
-	fence int // the deepest frame with a child right of the path; -1: none
-	list  []entry
-	arena []byte
-	sep   []byte
-	ref   [keyRefSize]byte
+	s       Store
+	lim     limits
+	version uint64 // how often Forget was called, and one
+	owner   *Tree  // whose path it is; nil: none
+	path    [MaxLevel + 1]frame
+	depth   int // of the leaf in path
+	fence   int // the deepest frame with a child right of the path; -1: none
+	list    []entry
+	arena   []byte
+	sep     []byte
+	ref     [keyRefSize]byte
 }
 
 // frame is a dirty node on the path, and the child or slot taken in it.
@@ -34,14 +36,24 @@ type frame struct {
 }
 
 // NewWriter returns a Writer for trees in s.
-func NewWriter(s Store) *Writer { return &Writer{s: s, lim: limitsFor(s.PageSize())} }
+func NewWriter(s Store) *Writer { return &Writer{s: s, lim: limitsFor(s.PageSize()), version: 1} }
 
-// Forget drops the path: the Store has taken a dirty page away or put another
-// buffer into its place.
-func (w *Writer) Forget() { w.owner = nil }
+// Forget makes the Writer ask for everything again that it may write: the Store has
+// taken a dirty page away, has put another buffer into its place, or wants to keep it
+// as it is. The path is dropped, and own leaves are copied before the next change.
+func (w *Writer) Forget() {
+	w.owner = nil
+	w.version++
+}
+
+// fetchMax bounds what Put fetches of a value: the processor reads on by itself.
+const fetchMax = 256
 
 // Put stores a copy of value under key.
 func (t *Tree) Put(key, value []byte) error {
+	// What the caller has not used for long is in no cache: the misses of the key and
+	// of the value are under way together.
+	fetch(value[:min(len(value), fetchMax)])
 	dst, err := t.insert(key, len(value), 0)
 	if err != nil {
 		return err
@@ -71,59 +83,56 @@ func (t *Tree) insert(key []byte, size int, flags byte) ([]byte, error) {
 	if w == nil {
 		return nil, errReadOnly
 	}
-	if !w.reuse(t, key) {
+	i, exact, ok := w.locate(t, key)
+	if !ok {
 		if err := w.descend(t, key); err != nil {
 			return nil, err
 		}
+		var err error
+		if i, exact, err = w.path[w.depth].n.searchLeaf(w.s, key); err != nil {
+			return nil, err
+		}
 	}
-	f := &w.path[w.depth]
-	i, exact, err := w.find(f.n, key)
-	if err != nil {
-		return nil, err
-	}
-	f.i = i
+	w.path[w.depth].i = i
 	if exact {
 		return w.replace(t, key, size, flags)
 	}
 	return w.add(t, key, size, flags)
 }
 
-// find is searchLeaf with a short way for keys behind the last.
-func (w *Writer) find(n node, key []byte) (int, bool, error) {
-	if c := n.count(); c > 0 {
-		cmp, err := n.compareLeafKey(w.s, key, c-1)
-		if err != nil || cmp >= 0 {
-			if cmp > 0 {
-				return c, false, err
-			}
-			return c - 1, err == nil, err
-		}
-	}
-	return n.searchLeaf(w.s, key)
-}
-
-// reuse tells whether the path leads to where key belongs.
-func (w *Writer) reuse(t *Tree, key []byte) bool {
+// locate looks key up in the leaf that the path leads to, as searchLeaf does, with a
+// short way for keys behind the last; ok is false if key may belong elsewhere.
+func (w *Writer) locate(t *Tree, key []byte) (i int, exact, ok bool) {
 	if w.owner != t {
-		return false
+		return 0, false, false
 	}
 	n := w.path[w.depth].n
 	c := n.count()
 	if c == 0 {
-		return false
+		return 0, false, false
 	}
-	if cmp, err := n.compareLeafKey(w.s, key, c-1); err != nil {
-		return false
-	} else if cmp > 0 {
-		if w.fence < 0 {
-			return true
-		}
-		f := &w.path[w.fence]
-		i, err := f.n.searchBranch(w.s, key)
-		return err == nil && i == f.i
+	cmp, err := n.compareLeafKey(w.s, key, c-1)
+	switch {
+	case err != nil: // the descent will meet it again
+		return 0, false, false
+	case cmp > 0:
+		return c, false, w.inFence(key)
+	case cmp == 0:
+		return c - 1, true, true
 	}
-	cmp, err := n.compareLeafKey(w.s, key, 0)
-	return err == nil && cmp >= 0
+	i, exact, err = n.searchLeaf(w.s, key)
+	return i, exact, err == nil && (i > 0 || exact)
+}
+
+// inFence tells whether key, which is behind the leaf of the path, belongs before
+// what is right of the path.
+func (w *Writer) inFence(key []byte) bool {
+	if w.fence < 0 {
+		return true
+	}
+	f := &w.path[w.fence]
+	i, err := f.n.searchBranch(w.s, key)
+	return err == nil && i == f.i
 }
 
 // descend makes the path to key, all of it dirty. An empty tree gets a leaf.
@@ -182,6 +191,11 @@ func (w *Writer) touchChild(t *Tree, n node, i int) (page.ID, node, error) {
 	if _, err := t.child(n, i); err != nil {
 		return 0, nil, err
 	}
+	return w.touchKnown(n, i)
+}
+
+// touchKnown is touchChild for a child that has been read.
+func (w *Writer) touchKnown(n node, i int) (page.ID, node, error) {
 	old := n.childID(i)
 	id, p, err := w.s.Touch(old, n.childBirth(i))
 	if err != nil {
@@ -217,6 +231,7 @@ func (w *Writer) replace(t *Tree, key []byte, size int, flags byte) ([]byte, err
 		w.promote(t, 0) // only plain cells may live in a parent's leaf
 		stub = f.n.leafKeyStub(f.i)
 	}
+	h := f.n.hint().replaced(f.i)
 	cell := f.n.replaceLeafCell(f.i, stub, flags, payload)
 	ref := old.keyRef
 	if cell == nil {
@@ -226,10 +241,11 @@ func (w *Writer) replace(t *Tree, key []byte, size int, flags byte) ([]byte, err
 		ref = append(w.ref[:0], ref...)
 		f.n.removeLeafCell(f.i)
 		if !w.compact(t, w.depth, cellSize+payload+leafEntrySize) {
-			return w.split(t, newCell{key, stub, ref, size, payload, flags, 0})
+			return w.split(t, newCell{key, stub, ref, size, payload, flags, 0, h})
 		}
 		cell = f.n.addLeafCell(f.i, stub, flags, payload)
 	}
+	f.n.setHint(h)
 	t.mods++
 	w.addFlags(flags)
 	copy(cell[leafCellHeader+len(stub):], ref)
@@ -261,7 +277,7 @@ func (w *Writer) add(t *Tree, key []byte, size int, flags byte) ([]byte, error) 
 		cell = f.n.addLeafCell(f.i, stub, flags, payload)
 	}
 	if cell == nil {
-		return w.split(t, newCell{key, stub, ref, size, payload, flags, 1})
+		return w.split(t, newCell{key, stub, ref, size, payload, flags, 1, h})
 	}
 	f.n.setHint(h)
 	w.counted(t, 1, flags)
@@ -329,6 +345,9 @@ func (w *Writer) compact(t *Tree, d, need int) bool {
 	f := &w.path[d]
 	if f.id == 0 {
 		return w.growOwn(t, need)
+	}
+	if page.HeaderSize+f.n.usedLeafPage()+need > len(f.n) {
+		return false
 	}
 	dst := w.s.Spare()
 	h := f.n.hint()

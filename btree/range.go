@@ -39,7 +39,7 @@ func (t *Tree) DeleteRange(lo, hi []byte) (uint64, error) {
 		w.owner = nil
 		err := w.cut(t, t.own, lo, hi)
 		if t.count = uint64(t.own.count()); t.count == 0 {
-			t.own, t.dirty = nil, false
+			t.own, t.mine = nil, 0
 		}
 		return before - t.count, err
 	}
@@ -75,20 +75,31 @@ func (w *Writer) cut(t *Tree, n node, lo, hi []byte) error {
 	if err != nil {
 		return err
 	}
-	for i := to; i >= from; i-- {
-		whole := (i > from || lo == nil) && (i < to || hi == nil)
-		if whole {
-			err = w.freeChild(t, n, i, nil, nil)
-		} else {
-			err = w.cutChild(t, n, i, edgeKey(lo, i == from), edgeKey(hi, i == to))
-		}
-		if err != nil {
+	// The children at the edges of the range may lose a part only.
+	gone, end := from, to+1 // entries that vanish
+	whole, wholeEnd := from, to+1
+	if hi != nil || lo != nil && from == to {
+		if err := w.cutChild(t, n, to, edgeKey(lo, from == to), hi); err != nil {
 			return err
 		}
-		if whole || n.childCount(i) == 0 {
-			w.dropEntry(&frame{n: n}, i)
+		if wholeEnd--; n.childCount(to) > 0 {
+			end--
 		}
 	}
+	if lo != nil && from < to {
+		if err := w.cutChild(t, n, from, lo, nil); err != nil {
+			return err
+		}
+		if whole++; n.childCount(from) > 0 {
+			gone++
+		}
+	}
+	for i := whole; i < wholeEnd; i++ {
+		if err := w.freeChild(t, n, i, nil, nil); err != nil {
+			return err
+		}
+	}
+	w.dropEntries(n, gone, end)
 	return nil
 }
 
@@ -235,7 +246,7 @@ func (t *Tree) FreeAll(bucket func(payload []byte) error, budget *uint64) error 
 			return err
 		}
 	}
-	t.root, t.birth, t.count, t.own, t.dirty = 0, 0, 0, nil, false
+	t.root, t.birth, t.count, t.own, t.mine = 0, 0, 0, nil, 0
 	t.mods++
 	return nil
 }

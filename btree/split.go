@@ -15,7 +15,8 @@ type newCell struct {
 	size           int // of the value in bytes
 	payload        int // of the cell in bytes
 	flags          byte
-	added          uint64 // 1 if the key is new to the tree
+	added          uint64 // 1 if the key is new to the tree, 0 if its cell grows
+	hint           hint   // of the leaf, with the new cell
 }
 
 // split makes the path's leaf two, inserts the cell c where the path says and
@@ -26,25 +27,38 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 	f := &w.path[d]
 	i := f.i
 	need := leafCellHeader + len(c.stub) + len(c.ref) + c.payload + leafEntrySize
-	h := f.n.hint().inserted(i)
+	h := c.hint
 	m, left := splitPoint(f.n, i, need, h)
+	growth := c.added == 0 && growing(f.n, i, need, h)
+	if growth {
+		m, left = growthPoint(f.n, i, need)
+		h.asc = max(h.asc, seqStreak)
+	}
 	sep, err := w.splitSeparator(f.n, m, i, left, c.key, h.desc >= seqStreak)
 	if err != nil {
 		return nil, err
 	}
 	rightID, rp := w.s.Allocate()
-	rn, ln := node(rp), node(w.s.Spare())
-	reserve := [2]int{0, need}
+	rn, ln := node(rp), f.n
+	fits := true
+	if left || m < f.n.count() {
+		ln = node(w.s.Spare())
+		fits = layoutLeaf(ln, whenTrue(left, need), cells{f.n, 0, m})
+	} else {
+		ln.setHint(hint{}) // all cells stay as they are
+	}
+	fits = fits && layoutLeaf(rn, whenTrue(!left, need), cells{f.n, m, f.n.count()})
 	at, to := i-m, rn
 	if left {
-		reserve = [2]int{need, 0}
 		at, to = i, ln
 	}
-	fits := layoutLeaf(ln, reserve[0], cells{f.n, 0, m}) && layoutLeaf(rn, reserve[1], cells{f.n, m, f.n.count()})
 	if to.count() == 0 {
 		to.inheritPrefix(f.n, c, need)
 	}
 	to.setHint(hint{uint16(at), h.asc, h.desc})
+	if growth && left {
+		rn.setHint(hint{0, h.asc, h.desc}) // the pattern will go on there
+	}
 	var cell []byte
 	if fits {
 		cell = to.addLeafCell(at, c.stub, c.flags, c.payload)
@@ -54,10 +68,38 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 	}
 	copy(cell[leafCellHeader+len(c.stub):], c.ref)
 	value := w.payload(cell[len(cell)-c.payload:], c.size, c.flags)
-	w.s.Replace(f.id, page.Page(ln))
+	if left || m < f.n.count() {
+		w.s.Replace(f.id, page.Page(ln))
+	}
 	t.mods++
 	t.count += c.added
-	return value, w.insertAbove(t, d, sep, rightID, ln, rn, c)
+	inPlace, err := w.insertAbove(t, d, sep, rightID, ln, rn, c)
+	if inPlace {
+		w.follow(t, left, frame{rightID, rn, at}, ln)
+	}
+	return value, err
+}
+
+// whenTrue returns n, or 0 if cond is false.
+func whenTrue(cond bool, n int) int {
+	if cond {
+		return n
+	}
+	return 0
+}
+
+// follow makes the path, whose leaf was split without another change of its shape,
+// lead to the half that got the new cell: the next one mostly goes there as well.
+func (w *Writer) follow(t *Tree, left bool, right frame, ln node) {
+	d := w.depth
+	if left {
+		w.path[d].n = ln
+		w.fence = d - 1
+	} else {
+		w.path[d] = right
+		w.path[d-1].i++
+	}
+	w.owner = t
 }
 
 // inheritPrefix gives the empty half n of a split the prefix that the keys of the
@@ -65,8 +107,8 @@ func (w *Writer) split(t *Tree, c newCell) ([]byte, error) {
 // sorted load the keys to come share most of it: with the prefix counted as used
 // from the start, there is room for it when the leaf is full.
 func (n node) inheritPrefix(old node, c newCell, need int) {
-	shared := old.leafKeyStub(0)[:prefixOf([]cells{{old, 0, old.count()}}, FlagKeyRun)]
-	pl := commonPrefix(usableStub(c.stub, c.flags), shared)
+	shared := commonPrefix(old.leafKeyStub(0), old.leafKeyStub(old.count()-1))
+	pl := min(shared, commonPrefix(usableStub(c.stub, c.flags), old.leafKeyStub(0)))
 	if base(pl)+need <= len(n) {
 		n.header().SetPrefixLen(pl)
 		copy(n[page.HeaderSize:], c.stub[:pl])
@@ -112,17 +154,38 @@ func splitPoint(n node, i, need int, h hint) (m int, left bool) {
 	return c, left
 }
 
+// growing tells whether the cells of n grow in their order, and the one at slot i, to
+// need bytes, is in the middle of that or the first of many: those behind it are
+// smaller.
+func growing(n node, i, need int, h hint) bool {
+	behind := n.count() - i
+	return h.asc >= seqStreak || int(h.asc) >= i && sizeOf(n, i, n.count())*4 < behind*need*3
+}
+
+// growthPoint is splitPoint for a cell that grows to need bytes, as the ones before it,
+// if there are any, have done: those behind it will do so, too. The left half gets as many of them as it
+// will have room for then.
+func growthPoint(n node, i, need int) (m int, left bool) {
+	acc := sizeOf(n, 0, i) + need
+	room := len(n) - page.HeaderSize
+	if acc > room {
+		return i, false
+	}
+	for m = i; m < n.count()-1; m++ {
+		if acc += max(need, sizeOf(n, m, m+1)); acc > room {
+			break
+		}
+	}
+	return m, true
+}
+
 // tailMoves is the size up to which what is in the way of a run moves along with
 // it: every leaf of the run lacks as much, but none is left with as little.
 func tailMoves(room int) int { return room / 16 }
 
 func sizeOf(n node, from, to int) int {
-	size := 0
-	for j := from; j < to; j++ {
-		c, _ := n.leafCellBytes(j)
-		size += len(c) + leafEntrySize
-	}
-	return size
+	size, _ := cells{n, from, to}.measure()
+	return size + (to-from)*leafEntrySize
 }
 
 // splitSeparator returns the shortest separator of the halves of a split in
@@ -170,8 +233,9 @@ func (w *Writer) wholeKey(n node, i int) ([]byte, error) {
 }
 
 // insertAbove enters the split of the node at depth d, now ln and the new page
-// rightID with rn, into its parent, and counts the new cell on the way up.
-func (w *Writer) insertAbove(t *Tree, d int, sep []byte, rightID page.ID, ln, rn node, c newCell) error {
+// rightID with rn, into its parent, and counts the new cell on the way up. It tells
+// whether the nodes above are the ones that they were.
+func (w *Writer) insertAbove(t *Tree, d int, sep []byte, rightID page.ID, ln, rn node, c newCell) (inPlace bool, err error) {
 	e := entry{sep: sep, id: rightID}
 	if len(sep) > w.lim.inlineKey {
 		e.ref = w.newKeyRun(sep)
@@ -182,13 +246,14 @@ func (w *Writer) insertAbove(t *Tree, d int, sep []byte, rightID page.ID, ln, rn
 		rcount, rflags := rn.tally()
 		e.tally = rcount | uint64(rflags)<<countBits
 		if d == 0 {
-			return w.newRoot(t, ln, e)
+			return false, w.newRoot(t, ln, e)
 		}
 		d--
 		f := &w.path[d]
 		f.n.setChildTally(f.i, lcount, lflags)
 		if f.n.insertEntry(f.i+1, e) {
 			f.n.setHint(f.n.hint().inserted(f.i + 1))
+			inPlace = d == w.depth-1
 			break
 		}
 		w.arena = w.arena[:0]
@@ -209,7 +274,7 @@ func (w *Writer) insertAbove(t *Tree, d int, sep []byte, rightID page.ID, ln, rn
 		f := &w.path[d]
 		f.n.addTally(f.i, c.added, c.flags)
 	}
-	return nil
+	return inPlace, nil
 }
 
 // splitBranch lays w.list, too much for one branch, out as two: in dst, which

@@ -97,7 +97,7 @@ type Tree struct {
 	birth page.TxID
 	count uint64
 	own   node   // the only leaf of a tree without pages; nil if empty
-	dirty bool   // own is ours to write
+	mine  uint64 // the Writer's version for which own may be written
 	mods  uint64 // changes so far, for cursors
 }
 
