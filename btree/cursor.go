@@ -180,6 +180,19 @@ func (c *Cursor) Step() (key, value []byte) {
 	return n[k:p:p], n[p:end:end]
 }
 
+// Steps returns how many Steps the cursor can take to keys before hi, nil being
+// unbounded.
+func (c *Cursor) Steps(hi []byte) (int, error) {
+	end := c.steps
+	if end > 0 && hi != nil {
+		var err error
+		if end, _, err = c.leaf.searchLeaf(c.t.r, hi); err != nil {
+			return 0, err
+		}
+	}
+	return max(end-c.i-1, 0), nil
+}
+
 // loadLong is load for a cell with an overflow run.
 func (c *Cursor) loadLong(cell leafCell) (Item, error) {
 	key, err := c.t.key(&cell)
@@ -284,6 +297,10 @@ func (c *Cursor) Next() (Item, error) {
 // forward moves one slot on from the current one.
 func (c *Cursor) forward() (Item, error) {
 	if !c.scanning {
+		if c.i+1 < c.count {
+			off, _ := c.leaf.leafSlot(c.i + 1)
+			c.leaf.announceCells(off)
+		}
 		c.announce()
 	}
 	if c.i+1 < c.count {
@@ -351,13 +368,14 @@ func (c *Cursor) nextLeaf() (bool, error) {
 }
 
 // What a scan asks for ahead of need: the beginnings of leaves, with header, heads
-// and slots, as many leaves ahead as a miss takes longer than a leaf; and the
-// beginning of the next leaf's cells. The processor sees by itself how the reading
-// of the cells goes on.
+// and slots, so many leaves ahead that they are there when it comes to them; and
+// cells of the next leaf. Processors find out by themselves how the reading of
+// cells goes on, but not beyond a page, and a leaf is over soon after that. More
+// cells help those who read them all, and cost those who read none.
 const (
-	aheadLeaves = 4
+	aheadLeaves = 3
 	aheadHead   = 320
-	aheadCells  = 256
+	aheadCells  = 2048
 )
 
 // announce is called when a scan has come to the current leaf. It finds out whether
@@ -380,10 +398,14 @@ func (c *Cursor) announce() {
 	c.asked = last
 	if f.i < last {
 		if p, ok := c.t.r.Peek(f.n.childID(f.i + 1)); ok {
-			first := len(p) - p.CellBytes()
-			prefetch.Lines(p[first:min(first+aheadCells, len(p))])
+			node(p).announceCells(len(p) - min(p.CellBytes(), len(p))) // it may be no node
 		}
 	}
+}
+
+// announceCells asks for the cells of a leaf that begin at offset off.
+func (n node) announceCells(off int) {
+	prefetch.Lines(n[off:min(off+aheadCells, len(n))])
 }
 
 // prevLeaf moves to the last slot of the previous leaf; false, without moving,
