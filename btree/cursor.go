@@ -229,7 +229,7 @@ func (c *Cursor) seek(key []byte) (bool, error) {
 			return false, err
 		}
 		c.push(n, i)
-		if n, err = c.t.child(n, i); err != nil {
+		if n, err = c.t.searchedChild(n, i); err != nil {
 			return false, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/prefetch"
 )
 
 // Reader gives a tree its pages. What it returns stays valid and unchanged to
@@ -187,6 +188,16 @@ func (t *Tree) child(n node, i int) (node, error) {
 	return c, nil
 }
 
+// searchedChild is child for nodes that will be searched. Header, heads and slots
+// are several misses, each to know where the next one is: they are asked for
+// together.
+func (t *Tree) searchedChild(n node, i int) (node, error) {
+	if p, ok := t.r.Peek(n.childID(i)); ok {
+		prefetch.Lines(p[:min(aheadHead, len(p))])
+	}
+	return t.child(n, i)
+}
+
 // walkChild is child for walks over many nodes. It makes sure that a walk of a
 // hostile file ends: a node that is reached on several ways was verified on the
 // first of them only, but what its parents count in it must be the same on all.
@@ -216,7 +227,7 @@ func (t *Tree) Get(key []byte) ([]byte, byte, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if n, err = t.child(n, i); err != nil {
+		if n, err = t.searchedChild(n, i); err != nil {
 			return nil, 0, err
 		}
 	}
