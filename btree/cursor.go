@@ -229,7 +229,8 @@ func (c *Cursor) seek(key []byte) (bool, error) {
 			return false, err
 		}
 		c.push(n, i)
-		if n, err = c.t.searchedChild(n, i); err != nil {
+		c.t.announce(n, i)
+		if n, err = c.t.child(n, i); err != nil {
 			return false, err
 		}
 	}
@@ -391,9 +392,7 @@ func (c *Cursor) announce() {
 	}
 	last := min(f.i+aheadLeaves, f.n.count()-1)
 	for i := max(f.i, c.asked) + 1; i <= last; i++ {
-		if p, ok := c.t.r.Peek(f.n.childID(i)); ok {
-			prefetch.Lines(p[:min(aheadHead, len(p))])
-		}
+		c.t.announce(f.n, i)
 	}
 	c.asked = last
 	if f.i < last {

@@ -188,14 +188,12 @@ func (t *Tree) child(n node, i int) (node, error) {
 	return c, nil
 }
 
-// searchedChild is child for nodes that will be searched. Header, heads and slots
-// are several misses, each to know where the next one is: they are asked for
-// together.
-func (t *Tree) searchedChild(n node, i int) (node, error) {
+// announce asks for what a search of child i of n will look at first: header, heads
+// and slots. They are several misses otherwise, each to know where the next one is.
+func (t *Tree) announce(n node, i int) {
 	if p, ok := t.r.Peek(n.childID(i)); ok {
 		prefetch.Lines(p[:min(aheadHead, len(p))])
 	}
-	return t.child(n, i)
 }
 
 // walkChild is child for walks over many nodes. It makes sure that a walk of a
@@ -227,7 +225,8 @@ func (t *Tree) Get(key []byte) ([]byte, byte, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if n, err = t.searchedChild(n, i); err != nil {
+		t.announce(n, i)
+		if n, err = t.child(n, i); err != nil {
 			return nil, 0, err
 		}
 	}
