@@ -54,19 +54,50 @@ func (c *Cursor) do(move func() (btree.Item, error)) (it btree.Item) {
 
 func (c *Cursor) first() btree.Item { return c.do(c.c.First) }
 
-func (c *Cursor) next() btree.Item {
+// steady tells whether Cursor.c may be moved directly: faults on the map are taken
+// care of, and lookups have not come to an end.
+func (c *Cursor) steady() bool {
 	tx := c.bucket.tx
-	if !tx.managed || tx.err != nil || c.bucket.gone {
+	return tx.managed && tx.err == nil
+}
+
+func (c *Cursor) next() btree.Item {
+	if !c.steady() || c.bucket.gone {
 		return c.do(c.c.Next)
-	}
-	if k, v := c.c.Step(); k != nil {
-		return btree.Item{Key: k, Value: v}
 	}
 	it, err := c.c.Next()
 	if err != nil {
-		tx.fail(err)
+		c.bucket.tx.fail(err)
 	}
 	return it
+}
+
+// steps returns how many calls of Step will get a key before hi each.
+func (c *Cursor) steps(hi []byte) int {
+	if !c.steady() {
+		return 0
+	}
+	n, err := c.c.Steps(hi)
+	if err != nil {
+		c.bucket.tx.fail(err)
+	}
+	return n
+}
+
+// walk calls yield for the pair of it, where c is, and those behind it, up to hi,
+// until it returns false. Most of the time is spent in the inner loop, which goes
+// through a leaf.
+func (c *Cursor) walk(it btree.Item, hi []byte, yield func(k, v []byte) bool) {
+	for ; it.Key != nil; it = c.next() {
+		if hi != nil && bytes.Compare(it.Key, hi) >= 0 || !yield(pair(it)) {
+			return
+		}
+		for n := c.steps(hi); n > 0 && c.steady(); n-- {
+			if !yield(c.c.Step()) {
+				return
+			}
+		}
+	}
 }
 
 func pair(it btree.Item) (key, value []byte) {
@@ -85,7 +116,7 @@ func (c *Cursor) Last() (key, value []byte) { return pair(c.do(c.c.Last)) }
 // Next moves to the next key and returns it; nil behind the last. On a new cursor
 // it is First.
 func (c *Cursor) Next() (key, value []byte) {
-	if tx := c.bucket.tx; tx.managed && tx.err == nil {
+	if c.steady() {
 		// A scan is this and nothing else, most of the time.
 		if key, value = c.c.Step(); key != nil {
 			return key, value
@@ -143,11 +174,7 @@ func (b *Bucket) Range(lo, hi []byte) iter.Seq2[[]byte, []byte] {
 		} else {
 			it = c.do(func() (btree.Item, error) { return c.c.Seek(lo) })
 		}
-		for ; it.Key != nil; it = c.next() {
-			if hi != nil && bytes.Compare(it.Key, hi) >= 0 || !yield(pair(it)) {
-				return
-			}
-		}
+		c.walk(it, hi, yield)
 	}
 }
 

@@ -96,7 +96,7 @@ func (db *DB) beginRead() (*Tx, error) {
 	if snap == nil {
 		return nil, ErrDatabaseNotOpen
 	}
-	tx := &Tx{}
+	tx := &Tx{writing: &notWriting}
 	tx.slot = db.readers.enter(snap.meta.TxID)
 	for {
 		now := db.current.Load()
@@ -177,7 +177,7 @@ func (db *DB) beginWrite() (*Tx, error) {
 		return nil, err
 	}
 	g := db.openGroup()
-	tx := &Tx{writable: true, group: g, store: g.store, trees: g.trees, id: db.nextTxID}
+	tx := &Tx{writable: true, writing: &writing{group: g, store: g.store, trees: g.trees, id: db.nextTxID}}
 	tx.durability = db.opts.Durability
 	tx.begin(db, g.base)
 	tx.root.sequence = g.sequence

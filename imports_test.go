@@ -25,13 +25,14 @@ var allowedImports = map[string][]string{
 	"": {
 		"btree", "freelist", "meta", "pager", "internal/page", "internal/vfs", "internal/invariants",
 	},
-	"btree":               {"internal/page", "internal/invariants"},
+	"btree":               {"internal/page", "internal/prefetch", "internal/invariants"},
 	"freelist":            {"internal/page", "internal/invariants", "github.com/google/btree"},
 	"meta":                {"internal/page", "internal/invariants"},
 	"pager":               {"internal/page", "internal/vfs", "internal/invariants"},
 	"internal/page":       {"github.com/cespare/xxhash/v2"},
 	"internal/vfs":        {"golang.org/x/sys/unix", "golang.org/x/sys/windows"},
 	"internal/invariants": {},
+	"internal/prefetch":   {},
 }
 
 // allowedModules are what the core may be built from.

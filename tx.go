@@ -37,10 +37,14 @@ type Tx struct {
 	slot     *readerSlot
 	root     Bucket
 	read     reader
-	handles  [2]Bucket // the first buckets opened cost no allocation
+	handles  [1]Bucket // the first bucket opened costs no allocation
 	handed   atomic.Int32
+	*writing // of a write transaction; of others &notWriting
+}
 
-	// Of a write transaction:
+// writing is what only a write transaction has. It is apart because most
+// transactions are Views, and what a View costs is mostly its memory.
+type writing struct {
 	id         page.TxID
 	group      *group // that it runs in
 	store      *store
@@ -50,6 +54,9 @@ type Tx struct {
 	durability Durability
 	onCommit   []func()
 }
+
+// notWriting stands for the absence of all that; nobody changes it.
+var notWriting writing
 
 // begin fills in what all transactions have.
 func (tx *Tx) begin(db *DB, snap *snapshot) {
@@ -177,8 +184,12 @@ func (tx *Tx) ForEach(fn func(name []byte, b *Bucket) error) error {
 }
 
 // OnCommit adds a function to be called after the transaction has been committed,
-// in order of addition.
-func (tx *Tx) OnCommit(fn func()) { tx.onCommit = append(tx.onCommit, fn) }
+// in order of addition; there is nothing to commit in a read-only one.
+func (tx *Tx) OnCommit(fn func()) {
+	if tx.writable {
+		tx.onCommit = append(tx.onCommit, fn)
+	}
+}
 
 // Commit writes the changes, makes them durable and ends the transaction. When it
 // returns nil, a crash no longer loses them (with less than DurabilityFull: see

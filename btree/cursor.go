@@ -9,6 +9,7 @@ package btree
 
 import (
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/prefetch"
 )
 
 type position uint8
@@ -22,34 +23,42 @@ const (
 
 // Cursor iterates over a tree. The zero Cursor is not usable; call Init.
 type Cursor struct {
-	t      *Tree
-	frames []cursorFrame // from the root to the leaf
-	buf    [6]cursorFrame
-	mods   uint64
-	pos    position
-	// plain says that the leaf at the end of frames is in a tree that nobody
-	// changes, and that its cells have no flags and lie one behind the other, as
-	// they do in the file: each ends where the next begins.
-	plain bool
-	key   []byte // of pos, in a tree that can change; elsewhere the frames tell
+	t    *Tree
+	path []cursorFrame // the branches, from the root down
+	buf  [4]cursorFrame
+	mods uint64
+	pos  position
+	// scanning says that Next has been in this leaf: announce has been called.
+	scanning bool
+	key      []byte // of pos, in a tree that can change; elsewhere the slots tell
+
+	leaf  node // nil: none
+	i     int  // the slot
+	count int  // what the leaf's header says, for in a scan each look at the
+	slots int  // header is one too many: cells, and the offset of the slots
+	// steps is count for a leaf that Step can go through: one in a tree that nobody
+	// changes, whose cells have no flags and lie one behind the other, as they do in
+	// the file. It is 0 for other leaves.
+	steps int
+	asked int // the last child of the lowest branch whose beginning was asked for
 }
 
-// cursorFrame is a node, the child or slot in it, and what the node's header says,
-// for in a scan each look at the header is one too many.
+// cursorFrame is a branch and the child in it.
 type cursorFrame struct {
-	n     node
-	i     int
-	count int
-	slots int // offset of a leaf's slots
+	n node
+	i int
 }
 
 func (c *Cursor) push(n node, i int) {
-	f := cursorFrame{n: n, i: i, count: n.count()}
-	if n.isLeaf() {
-		f.slots = leafSlots(n.base(), f.count)
-	}
-	c.plain = n.isLeaf() && c.t.w == nil && c.flagsBelow() == 0
-	c.frames = append(c.frames, f)
+	c.path = append(c.path, cursorFrame{n, i})
+	c.asked = 0
+}
+
+// enter makes slot i of leaf n the current one.
+func (c *Cursor) enter(n node, i int) {
+	c.leaf, c.i, c.count = n, i, n.count()
+	c.slots = leafSlots(n.base(), c.count)
+	c.steps, c.scanning = 0, false
 }
 
 // Item is what a cursor is on. Key is nil behind the last or before the first
@@ -62,7 +71,7 @@ type Item struct {
 // Init makes c a new cursor over t. A Cursor must not be copied.
 func (c *Cursor) Init(t *Tree) {
 	*c = Cursor{t: t}
-	c.frames = c.buf[:0]
+	c.path = c.buf[:0]
 }
 
 // First moves to the first key.
@@ -85,8 +94,8 @@ func (c *Cursor) edge(last bool) (Item, error) {
 
 // start forgets the position.
 func (c *Cursor) start() {
-	c.frames = c.frames[:0]
-	c.plain = false
+	c.path = c.path[:0]
+	c.leaf, c.steps = nil, 0
 	c.mods = c.t.mods
 	c.pos = pastEnd
 	c.key = nil
@@ -99,10 +108,11 @@ func (c *Cursor) down(n node, last bool) error {
 		if last {
 			i = n.count() - 1
 		}
-		c.push(n, i)
 		if n.isLeaf() {
+			c.enter(n, i)
 			return nil
 		}
+		c.push(n, i)
 		var err error
 		if n, err = c.child(n, i, last); err != nil {
 			return err
@@ -130,9 +140,8 @@ func (c *Cursor) child(n node, i int, backward bool) (node, error) {
 
 // load returns the item in the current slot.
 func (c *Cursor) load() (Item, error) {
-	f := &c.frames[len(c.frames)-1]
-	n := f.n
-	slot := f.slots + f.i*slotSize
+	n := c.leaf
+	slot := c.slots + c.i*slotSize
 	v := le.Uint32(n[slot : slot+slotSize])
 	off := int(v & 0xffff)
 	head := n[off : off+leafCellHeader]
@@ -150,35 +159,38 @@ func (c *Cursor) load() (Item, error) {
 }
 
 // Step is Next for the common case: the next slot of the same leaf, and a leaf that
-// a scan need not look into (see Cursor.plain). The key is nil in all other cases,
+// a scan need not look into (see Cursor.steps). The key is nil in all other cases,
 // and then nothing has happened.
 func (c *Cursor) Step() (key, value []byte) {
-	if !c.plain {
+	i := c.i + 1
+	if i >= c.steps {
 		return nil, nil
 	}
-	f := &c.frames[len(c.frames)-1]
-	i := f.i + 1
-	if i >= f.count {
-		return nil, nil
+	// A cell takes as many bytes as a slot or more: these eight are in the node even
+	// for the last slot.
+	n, slot := c.leaf, c.slots+slotSize*i
+	v := le.Uint64(n[slot : slot+2*slotSize])
+	end := len(n)
+	if i+1 < c.steps {
+		end = int(v >> 32 & 0xffff) // where the next cell begins
 	}
-	n, slot := f.n, f.slots+slotSize*i
-	v := le.Uint32(n[slot : slot+slotSize])
 	k := int(v&0xffff) + leafCellHeader
-	p, end := k+int(v>>16), len(n)
-	if i+1 < f.count {
-		end = int(le.Uint16(n[slot+slotSize:]))
-	}
-	f.i = i
+	p := k + int(v>>16&0xffff)
+	c.i = i
 	return n[k:p:p], n[p:end:end]
 }
 
-// flagsBelow returns what the node to be pushed next may have, as its parent knows.
-func (c *Cursor) flagsBelow() byte {
-	if len(c.frames) == 0 {
-		return flagsKnown
+// Steps returns how many Steps the cursor can take to keys before hi, nil being
+// unbounded.
+func (c *Cursor) Steps(hi []byte) (int, error) {
+	end := c.steps
+	if end > 0 && hi != nil {
+		var err error
+		if end, _, err = c.leaf.searchLeaf(c.t.r, hi); err != nil {
+			return 0, err
+		}
 	}
-	f := &c.frames[len(c.frames)-1]
-	return f.n.childFlags(f.i)
+	return max(end-c.i-1, 0), nil
 }
 
 // loadLong is load for a cell with an overflow run.
@@ -203,7 +215,7 @@ func (c *Cursor) Seek(key []byte) (Item, error) {
 	return c.loadOrNext()
 }
 
-// seek makes the frames point to the first slot >= key in key's leaf, which may
+// seek moves to the first slot >= key in key's leaf, which may
 // be one behind the last slot, and tells whether its key is key.
 func (c *Cursor) seek(key []byte) (bool, error) {
 	c.start()
@@ -217,6 +229,7 @@ func (c *Cursor) seek(key []byte) (bool, error) {
 			return false, err
 		}
 		c.push(n, i)
+		c.t.announce(n, i)
 		if n, err = c.t.child(n, i); err != nil {
 			return false, err
 		}
@@ -225,17 +238,17 @@ func (c *Cursor) seek(key []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	c.push(n, i)
+	c.enter(n, i)
 	return exact, nil
 }
 
 // loadOrNext loads the current slot, or the first of the next leaf if the
 // current one is behind its leaf's last.
 func (c *Cursor) loadOrNext() (Item, error) {
-	if len(c.frames) == 0 {
+	if c.leaf == nil {
 		return Item{}, nil
 	}
-	if f := &c.frames[len(c.frames)-1]; f.i < f.count {
+	if c.i < c.count {
 		return c.load()
 	}
 	ok, err := c.nextLeaf()
@@ -246,7 +259,7 @@ func (c *Cursor) loadOrNext() (Item, error) {
 }
 
 // resume looks the cursor's key up again after a change of the tree, and tells
-// whether it is still there. If not, the frames point to the slot behind it.
+// whether it is still there. If not, the cursor is on the slot behind it.
 func (c *Cursor) resume() (bool, error) {
 	key := c.key
 	exact, err := c.seek(key)
@@ -264,10 +277,6 @@ func (c *Cursor) resume() (bool, error) {
 // stays on the last key.
 func (c *Cursor) Next() (Item, error) {
 	if c.pos == onKey && c.mods == c.t.mods {
-		if f := &c.frames[len(c.frames)-1]; f.i+1 < f.count {
-			f.i++
-			return c.load()
-		}
 		return c.forward()
 	}
 	switch c.pos {
@@ -286,11 +295,17 @@ func (c *Cursor) Next() (Item, error) {
 	return c.loadOrNext()
 }
 
-// forward moves one slot on from the slot that the frames point to.
+// forward moves one slot on from the current one.
 func (c *Cursor) forward() (Item, error) {
-	f := &c.frames[len(c.frames)-1]
-	if f.i+1 < f.count {
-		f.i++
+	if !c.scanning {
+		if c.i+1 < c.count {
+			off, _ := c.leaf.leafSlot(c.i + 1)
+			c.leaf.announceCells(off)
+		}
+		c.announce()
+	}
+	if c.i+1 < c.count {
+		c.i++
 		return c.load()
 	}
 	ok, err := c.nextLeaf()
@@ -310,16 +325,16 @@ func (c *Cursor) Prev() (Item, error) {
 	case nowhere, pastEnd:
 		return c.Last()
 	}
-	if _, err := c.resume(); err != nil || len(c.frames) == 0 {
+	if _, err := c.resume(); err != nil || c.leaf == nil {
 		return Item{}, err
 	}
 	return c.back()
 }
 
-// back moves one slot back from the frames' position.
+// back moves one slot back from the current one.
 func (c *Cursor) back() (Item, error) {
-	if f := &c.frames[len(c.frames)-1]; f.i > 0 {
-		f.i--
+	if c.i > 0 {
+		c.i--
 		return c.load()
 	}
 	ok, err := c.prevLeaf()
@@ -332,9 +347,9 @@ func (c *Cursor) back() (Item, error) {
 // nextLeaf moves to the first slot of the next leaf; false, without moving, if
 // there is none.
 func (c *Cursor) nextLeaf() (bool, error) {
-	for d := len(c.frames) - 2; d >= 0; d-- {
-		f := &c.frames[d]
-		if f.i+1 == f.count {
+	for d := len(c.path) - 1; d >= 0; d-- {
+		f := &c.path[d]
+		if f.i+1 == f.n.count() {
 			continue
 		}
 		n, err := c.child(f.n, f.i+1, false)
@@ -342,35 +357,61 @@ func (c *Cursor) nextLeaf() (bool, error) {
 			return false, err
 		}
 		f.i++
-		c.frames = c.frames[:d+1]
-		c.warm(f, n)
-		return true, c.down(n, false)
+		c.path = c.path[:d+1]
+		if err := c.down(n, false); err != nil {
+			c.start() // between two leaves there is nothing to be on
+			return false, err
+		}
+		c.announce()
+		return true, nil
 	}
 	return false, nil
 }
 
-// warm loads what a scan that comes to n, the child of f, will need soon: where n's
-// cells begin, and the beginning of the leaf behind it. A leaf of its own page is
-// several misses one after the other; these are under way together.
-func (c *Cursor) warm(f *cursorFrame, n node) {
-	if !n.isLeaf() || len(n) < page.MinSize {
+// What a scan asks for ahead of need: the beginnings of leaves, with header, heads
+// and slots, so many leaves ahead that they are there when it comes to them; and
+// cells of the next leaf. Processors find out by themselves how the reading of
+// cells goes on, but not beyond a page, and a leaf is over soon after that. More
+// cells help those who read them all, and cost those who read none.
+const (
+	aheadLeaves = 3
+	aheadHead   = 320
+	aheadCells  = 2048
+)
+
+// announce is called when a scan has come to the current leaf. It finds out whether
+// Step can go through it, and asks for what the scan will need next.
+func (c *Cursor) announce() {
+	c.scanning = true
+	if len(c.path) == 0 {
 		return
 	}
-	first := len(n) - n.header().CellBytes()
-	sum := n[min(first, len(n)-1)] + n[min(first+64, len(n)-1)]
-	if f.i+1 < f.count {
-		if p, ok := c.t.r.Peek(f.n.childID(f.i + 1)); ok && len(p) >= page.MinSize {
-			sum += p[0] + p[64] + p[128] + p[192]
+	f := &c.path[len(c.path)-1]
+	if c.t.w == nil && f.n.childFlags(f.i) == 0 {
+		c.steps = c.count
+	}
+	last := min(f.i+aheadLeaves, f.n.count()-1)
+	for i := max(f.i, c.asked) + 1; i <= last; i++ {
+		c.t.announce(f.n, i)
+	}
+	c.asked = last
+	if f.i < last {
+		if p, ok := c.t.r.Peek(f.n.childID(f.i + 1)); ok {
+			node(p).announceCells(len(p) - min(p.CellBytes(), len(p))) // it may be no node
 		}
 	}
-	touched(sum)
+}
+
+// announceCells asks for the cells of a leaf that begin at offset off.
+func (n node) announceCells(off int) {
+	prefetch.Lines(n[off:min(off+aheadCells, len(n))])
 }
 
 // prevLeaf moves to the last slot of the previous leaf; false, without moving,
 // if there is none.
 func (c *Cursor) prevLeaf() (bool, error) {
-	for d := len(c.frames) - 2; d >= 0; d-- {
-		f := &c.frames[d]
+	for d := len(c.path) - 1; d >= 0; d-- {
+		f := &c.path[d]
 		if f.i == 0 {
 			continue
 		}
@@ -379,7 +420,7 @@ func (c *Cursor) prevLeaf() (bool, error) {
 			return false, err
 		}
 		f.i--
-		c.frames = c.frames[:d+1]
+		c.path = c.path[:d+1]
 		return true, c.down(n, true)
 	}
 	return false, nil
@@ -419,6 +460,6 @@ func (c *Cursor) At(i uint64) (Item, error) {
 	if i >= uint64(n.count()) {
 		return Item{}, page.Corrupt(0, page.KindLeaf, "fewer keys than its parents count")
 	}
-	c.push(n, int(i))
+	c.enter(n, int(i))
 	return c.load()
 }

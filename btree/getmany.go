@@ -4,7 +4,7 @@ package btree
 // than the processor's caches waits for memory at every level. Lookups that go
 // down together, level by level, wait for several loads at the same time.
 
-import "github.com/foliodb/folio/internal/page"
+import "github.com/foliodb/folio/internal/prefetch"
 
 // manyWidth is how many lookups go down together: more than the misses that a
 // core can have under way, and few enough that what was loaded stays in the
@@ -38,20 +38,26 @@ func (t *Tree) getGroup(root node, keys [][]byte, from int, found func(i int, va
 	for i := range keys {
 		nodes[i] = root
 	}
+	var slots [manyWidth]int
 	for level := root.level(); level > 0; level-- {
 		for i, key := range keys {
 			c, err := nodes[i].searchBranch(t.r, key)
 			if err != nil {
 				return err
 			}
-			if nodes[i], err = t.child(nodes[i], c); err != nil {
+			t.announce(nodes[i], c)
+			slots[i] = c
+		}
+		for i := range keys {
+			var err error
+			if nodes[i], err = t.child(nodes[i], slots[i]); err != nil {
 				return err
 			}
 		}
-		touch(nodes[:len(keys)])
 	}
-	touchCells(nodes[:len(keys)], keys)
-	var slots [manyWidth]int
+	for i, key := range keys {
+		nodes[i].announceCell(key)
+	}
 	for i, key := range keys {
 		slot, exact, err := nodes[i].searchLeaf(t.r, key)
 		if err != nil {
@@ -76,38 +82,14 @@ func (t *Tree) getGroup(root node, keys [][]byte, from int, found func(i int, va
 	return nil
 }
 
-// touch loads the lines of each node that its search will look at first. The loads
-// do not depend on each other, so they are under way together.
-func touch(nodes []node) {
-	var sum byte
-	for _, n := range nodes {
-		sum += n[page.OffLevel]
-		if len(n) >= page.MinSize {
-			sum += n[64] + n[128] + n[256]
-		}
+// announceCell asks for the cell that key's head leads to in a leaf.
+func (n node) announceCell(key []byte) {
+	pl := n.prefixLen()
+	if len(key) < pl {
+		return
 	}
-	touched(sum)
-}
-
-// touchCells loads the first bytes of the cell in each leaf that its key's head
-// leads to.
-func touchCells(leaves []node, keys [][]byte) {
-	var sum byte
-	for i, n := range leaves {
-		key := keys[i]
-		pl := n.prefixLen()
-		if len(key) < pl {
-			continue
-		}
-		if slot := n.lowerBound(base(pl), n.count(), head(key[pl:])); slot < n.count() {
-			off, _ := n.leafSlot(slot)
-			sum += n[off]
-		}
+	if i := n.lowerBound(base(pl), n.count(), head(key[pl:])); i < n.count() {
+		off, kl := n.leafSlot(i)
+		prefetch.Lines(n[off : off+leafCellHeader+kl])
 	}
-	touched(sum)
 }
-
-// touched keeps the compiler from dropping the loads.
-//
-//go:noinline
-func touched(byte) {}

@@ -6,6 +6,7 @@ package btree
 
 import (
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/prefetch"
 )
 
 // Layout writes the dirty node src as it shall be in the file to dst, another
@@ -13,7 +14,7 @@ import (
 func Layout(dst, src page.Page) {
 	d, s := node(dst), node(src)
 	if s.isLeaf() {
-		fetch(s) // a large transaction's pages have left the caches
+		prefetch.Lines(s) // a large transaction's pages have left the caches
 		copyLeaf(d, s)
 		if d.bestLeafPrefix() { // a copy in the cache
 			return
@@ -127,16 +128,4 @@ func rewriteCell(c leafCell, fn func(Ref) (page.ID, page.TxID), write bool) {
 			h.Encode(c.payload)
 		}
 	}
-}
-
-// fetch loads a byte of each cache line of b, which is about to be read: these misses
-// are under way together, while those of header, slots and cells would come one
-// after the other.
-func fetch(b []byte) {
-	const line = 64
-	var sum byte
-	for i := 0; i < len(b); i += line {
-		sum += b[i]
-	}
-	touched(sum)
 }

@@ -10,6 +10,7 @@ package btree
 
 import (
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/prefetch"
 )
 
 // Writer is what the trees of one write transaction share: the path of the last
@@ -53,7 +54,7 @@ const fetchMax = 256
 func (t *Tree) Put(key, value []byte) error {
 	// What the caller has not used for long is in no cache: the misses of the key and
 	// of the value are under way together.
-	fetch(value[:min(len(value), fetchMax)])
+	prefetch.Lines(value[:min(len(value), fetchMax)])
 	dst, err := t.insert(key, len(value), 0)
 	if err != nil {
 		return err

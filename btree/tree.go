@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/prefetch"
 )
 
 // Reader gives a tree its pages. What it returns stays valid and unchanged to
@@ -187,6 +188,14 @@ func (t *Tree) child(n node, i int) (node, error) {
 	return c, nil
 }
 
+// announce asks for what a search of child i of n will look at first: header, heads
+// and slots. They are several misses otherwise, each to know where the next one is.
+func (t *Tree) announce(n node, i int) {
+	if p, ok := t.r.Peek(n.childID(i)); ok {
+		prefetch.Lines(p[:min(aheadHead, len(p))])
+	}
+}
+
 // walkChild is child for walks over many nodes. It makes sure that a walk of a
 // hostile file ends: a node that is reached on several ways was verified on the
 // first of them only, but what its parents count in it must be the same on all.
@@ -216,6 +225,7 @@ func (t *Tree) Get(key []byte) ([]byte, byte, error) {
 		if err != nil {
 			return nil, 0, err
 		}
+		t.announce(n, i)
 		if n, err = t.child(n, i); err != nil {
 			return nil, 0, err
 		}
