@@ -89,6 +89,7 @@ func (c *commit) prepare() error {
 	m.Clean, m.Synced, m.Record = false, false, nil
 	if h := c.tx.root.tree.Header(); h.Root&dirtyBit != 0 {
 		c.collect(btree.Ref{ID: h.Root, Flags: btree.FlagBucket})
+		c.clean()
 	}
 	if invariants.Enabled {
 		c.checkCollected()
@@ -346,8 +347,12 @@ func (c *commit) writePages() error {
 
 // layout lays node u out in b as it will be in the file.
 func (c *commit) layout(b page.Page, u unit) error {
-	btree.Layout(b, c.s.dirty[u.dirty].buf)
-	btree.SetRefs(b, dirtyBit, c.final)
+	if d := &c.s.dirty[u.dirty]; d.moved {
+		copy(b, d.buf)
+	} else {
+		btree.Layout(b, d.buf)
+		btree.SetRefs(b, dirtyBit, c.final)
+	}
 	b.SetTxID(c.txid)
 	b.Seal(u.id, c.meta.FileID)
 	if invariants.Enabled {

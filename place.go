@@ -16,17 +16,20 @@ import (
 )
 
 // place gives every dirty page its place: leaves in key order, so that a scan
-// reads the file forward, then runs, then branches, which will be replaced sooner
-// than leaves. All in one piece if possible, for a flush costs by the piece.
+// reads the file forward, then runs, then branches. A few pages go into one piece
+// together; of many, leaves and branches have a piece each if possible, so that the
+// branches, which the next commits replace, leave long extents behind.
 func (c *commit) place() {
-	order := slices.Concat(c.leaves, c.runs, c.branches)
-	if id, ok := c.takeWhole(c.s.pages); ok {
-		for _, i := range order {
-			id = c.put(i, id)
+	c.setZone()
+	if c.s.pages <= apartPages {
+		if id, ok := c.takeWhole(c.s.pages); ok {
+			for _, i := range slices.Concat(c.leaves, c.runs, c.branches) {
+				id = c.put(i, id)
+			}
+			return
 		}
-		return
 	}
-	nodes := uint64(len(c.leaves) + len(c.branches))
+	c.placeNodes(c.leaves)
 	for _, i := range c.runs {
 		n := uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
 		id, ok := c.takeWhole(n)
@@ -35,15 +38,70 @@ func (c *commit) place() {
 		}
 		c.put(i, id)
 	}
-	var piece freelist.Extent
-	for _, i := range slices.Concat(c.leaves, c.branches) {
+	c.placeNodes(c.placeInZone(c.branches))
+}
+
+// setZone makes the zone as large as the tree wants it.
+func (c *commit) setZone() {
+	used := uint64(c.meta.HighWater) - c.list.Free() - c.list.Pending()
+	end := page.ID(used / zonePart)
+	if used < zoneFrom {
+		end = 0
+	}
+	if now := c.list.ZoneEnd(); end > now+now/8 || end < now/2 {
+		c.list.SetZone(end)
+	}
+}
+
+const (
+	// zonePart is the part of the pages in use that makes the size of the zone.
+	// Some sixtieth of the pages are branches, so one comes to be written over
+	// when three quarters of them have been replaced since, or more.
+	zonePart = 16
+
+	// zoneFrom is how many pages must be in use for a zone, and zoneLeast how
+	// short a piece may be in it.
+	zoneFrom  = 4096
+	zoneLeast = 8
+)
+
+// placeInZone gives nodes places in the zone, and returns those it has no room for.
+func (c *commit) placeInZone(nodes []int) []int {
+	for len(nodes) > 0 {
+		e, ok := c.list.AllocateZone(uint64(len(nodes)), zoneLeast)
+		if !ok {
+			break
+		}
+		c.taken = append(c.taken, e)
+		id := e.Start
+		for range e.Len {
+			id = c.put(nodes[0], id)
+			nodes = nodes[1:]
+		}
+	}
+	return nodes
+}
+
+// apartPages is how many pages a commit may have for leaves and branches to go
+// into one piece.
+const apartPages = 32
+
+// placeNodes gives nodes places, in one piece if possible.
+func (c *commit) placeNodes(nodes []int) {
+	n := uint64(len(nodes))
+	piece := freelist.Extent{Len: n}
+	var ok bool
+	if piece.Start, ok = c.takeWhole(n); !ok {
+		piece.Len = 0
+	}
+	for _, i := range nodes {
 		if piece.Len == 0 {
-			piece = c.takePiece(nodes)
+			piece = c.takePiece(n)
 		}
 		c.put(i, piece.Start)
 		piece.Start++
 		piece.Len--
-		nodes--
+		n--
 	}
 }
 
@@ -98,6 +156,9 @@ func (c *commit) inTwo(n uint64) bool {
 // takePiece takes a piece of at most n pages, the longest there is.
 func (c *commit) takePiece(n uint64) freelist.Extent {
 	e, ok := c.list.AllocateLongest(n)
+	if !ok {
+		e, ok = c.list.AllocateZone(n, 1)
+	}
 	if !ok {
 		return freelist.Extent{Start: c.grow(n), Len: n}
 	}

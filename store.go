@@ -131,10 +131,11 @@ func (r *reader) Ahead(id page.ID, n int) {
 
 // dirtyPage is a page, or a run, that exists in the heap only.
 type dirtyPage struct {
-	buf  []byte
-	run  bool
-	free bool
-	id   page.ID // where the commit puts it
+	buf   []byte
+	run   bool
+	free  bool
+	moved bool    // as it is in the file, see move
+	id    page.ID // where the commit puts it
 }
 
 // freedRun is pages of the committed state that the transaction does not need
@@ -230,6 +231,22 @@ func (s *store) Touch(id page.ID, birth page.TxID) (page.ID, page.Page, error) {
 	copy(buf, p)
 	s.freed = append(s.freed, freedRun{id, 1, page.Page(buf).TxID()})
 	return s.add(dirtyPage{buf: buf}), buf, nil
+}
+
+// move returns a dirty copy of page id, which a commit gives another place, or false
+// if that would take a look at the device.
+func (s *store) move(id page.ID, birth page.TxID) (page.ID, bool) {
+	p, ok := s.view.Page(id)
+	if !ok {
+		return 0, false
+	}
+	buf := s.buffers.get()
+	if !pager.CopyNoFault(buf, p) {
+		s.buffers.put(buf)
+		return 0, false
+	}
+	s.freed = append(s.freed, freedRun{id, 1, birth})
+	return s.add(dirtyPage{buf: buf, moved: true}), true
 }
 
 // Free gives pages back.

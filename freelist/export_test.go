@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/foliodb/folio/internal/page"
 )
 
-// Verify checks the rules of the in-memory structures, F1 to F5 and F9 to F10.
+// Verify checks the rules of the in-memory structures, F1 to F5, F9 to F10 and F16
+// to F17.
 func (l *List) Verify() error {
 	free, err := l.free.verify("free")
 	if err != nil {
@@ -17,13 +20,31 @@ func (l *List) Verify() error {
 		return err
 	}
 	for _, e := range held {
-		if l.free.overlaps(e) {
+		if l.isFree(e) {
 			return fmt.Errorf("F5: pending extent %+v is free too", e)
 		}
 	}
 	for i := 1; i < len(free); i++ {
 		if free[i-1].End() == free[i].Start {
 			return fmt.Errorf("F2: %+v touches %+v", free[i-1], free[i])
+		}
+	}
+	zoned, err := l.zone.verify("zone")
+	if err != nil {
+		return err
+	}
+	if len(zoned) > 0 && zoned[len(zoned)-1].End() > l.zone.limit || len(free) > 0 && free[0].Start < l.zone.limit {
+		return fmt.Errorf("F17: the zone ends at %d, in it %v, behind it %v", l.zone.limit, zoned, free)
+	}
+	counts := make(map[page.ID]int)
+	for _, e := range free {
+		for id := e.Start; id < e.End(); id++ {
+			counts[id/WindowPages]++
+		}
+	}
+	for i := range l.free.windows {
+		if id := page.ID(i) * WindowPages; l.FreeAround(id) != counts[page.ID(i)] {
+			return fmt.Errorf("F16: %d pages free around page %d, counted %d", counts[page.ID(i)], id, l.FreeAround(id))
 		}
 	}
 	var bySize []Extent

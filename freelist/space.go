@@ -59,8 +59,9 @@ func (p positions) end() page.ID {
 // space is a set of pages that can be handed out.
 type space struct {
 	positions
-	sizes *btree.BTreeG[Extent] // by (Len, Start); nil until indexSizes
-	pages uint64
+	sizes   *btree.BTreeG[Extent] // by (Len, Start); nil until indexSizes
+	pages   uint64
+	windows windows
 }
 
 func newSpace() space { return space{positions: newPositions()} }
@@ -75,6 +76,7 @@ func (s *space) indexSizes() {
 	// Few lengths are common to most extents, so this beats sorting.
 	byLen := make(map[uint64][]Extent)
 	s.tree.Ascend(func(e Extent) bool {
+		s.windows.change(e, 1)
 		byLen[e.Len] = append(byLen[e.Len], e)
 		return true
 	})
@@ -93,6 +95,9 @@ func (s *space) indexSizes() {
 // add puts e, which must not overlap the set (F1), into it.
 func (s *space) add(e Extent) {
 	s.pages += e.Len
+	if s.sizes != nil {
+		s.windows.change(e, 1)
+	}
 	if x, ok := s.endingAt(e.Start); ok {
 		s.tree.Delete(x)
 		s.unindex(x)
@@ -127,6 +132,9 @@ func (s *space) remove(e Extent) bool {
 		s.index(low)
 	}
 	s.pages -= e.Len
+	if s.sizes != nil {
+		s.windows.change(e, -1)
+	}
 	return true
 }
 

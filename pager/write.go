@@ -175,13 +175,14 @@ func (m *metaMap) store(f vfs.File, length, off int64, b []byte) bool {
 	if m.off {
 		return false
 	}
-	return storeNoFault(m.mapping.Bytes()[off:], b)
+	return CopyNoFault(m.mapping.Bytes()[off:], b)
 }
 
-// storeNoFault copies src to dst, which is mapped. A store faults when the file
-// system has no block to back it: a copy-on-write one does when it is full. It
-// returns false then; a positioned write tells the reason in an errno.
-func storeNoFault(dst, src []byte) (ok bool) {
+// CopyNoFault copies src to dst, one of which is mapped, and returns false if that
+// faults. A load does when the file has been cut or the device fails, a store when
+// the file system has no block to back it: a copy-on-write one does when it is full.
+// A system call for the same place tells the reason in an errno.
+func CopyNoFault(dst, src []byte) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		e := recover()
