@@ -309,6 +309,8 @@ func (f *diskFile) Sync() error {
 	return nil
 }
 
+func (f *diskFile) StartWrite(int64, int64) {}
+
 func (f *diskFile) DropCache(int64, int64) error { return nil }
 
 func (f *diskFile) TryLock(exclusive bool) (bool, error) {

@@ -70,6 +70,12 @@ func (f *osFile) Sync() error {
 	})
 }
 
+func (f *osFile) StartWrite(off, length int64) {
+	_ = f.control("sync_file_range", func(fd uintptr) error {
+		return unix.SyncFileRange(int(fd), off, length, unix.SYNC_FILE_RANGE_WRITE)
+	})
+}
+
 func (f *osFile) DropCache(off, length int64) error {
 	return f.control("fadvise", func(fd uintptr) error {
 		return retryEINTR(func() error {

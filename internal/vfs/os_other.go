@@ -18,6 +18,7 @@ type osLock struct{}
 
 func (f *osFile) WriteVecAt(bufs [][]byte, off int64) error { return writeEach(f.f, bufs, off) }
 func (f *osFile) Sync() error                               { return f.f.Sync() }
+func (f *osFile) StartWrite(off, length int64)              {}
 func (f *osFile) DropCache(off, length int64) error         { return nil }
 func (f *osFile) TryLock(exclusive bool) (bool, error)      { return false, errors.ErrUnsupported }
 func (f *osFile) Unlock() error                             { return errors.ErrUnsupported }

@@ -54,6 +54,10 @@ type File interface {
 	// state of everything written since the last success is unknown, and a
 	// second call can return nil without having repaired anything.
 	Sync() error
+	// StartWrite asks the system to begin writing what is dirty in the range to
+	// the device, and does not wait. It is advice, and promises nothing: only
+	// Sync does, and it reports what goes wrong.
+	StartWrite(off, length int64)
 	// DropCache asks that later reads of the range come from the device. It is
 	// advice: dirty bytes and bytes that some process has mapped and touched
 	// stay cached. A length of zero means to the end of the file.
