@@ -56,10 +56,11 @@ func MoveChildren(p page.Page, fn func(id page.ID, birth page.TxID) page.ID) {
 	if n.isLeaf() {
 		return
 	}
-	ids := n[branchIDs(n.base(), n.count()):]
-	for i := range n.count() {
+	c, b := n.count(), n.base()
+	ids, births := n[branchIDs(b, c):], n[branchBirths(b, c):]
+	for i := range c {
 		old := page.ID(le.Uint64(ids[8*i:]))
-		if id := fn(old, n.childBirth(i)); id != old {
+		if id := fn(old, page.TxID(le.Uint64(births[8*i:]))); id != old {
 			n.setChildID(i, id)
 		}
 	}

@@ -27,7 +27,7 @@ type List struct {
 
 // New returns an empty list.
 func New() *List {
-	l := &List{free: newSpace(), zone: newZone(), pending: newPending()}
+	l := &List{free: newSpace(), zone: newZone()}
 	l.free.indexSizes()
 	return l
 }
@@ -99,7 +99,9 @@ func (l *List) add(e Extent) {
 }
 
 // isFree tells whether any page of e is free.
-func (l *List) isFree(e Extent) bool { return l.free.overlaps(e) || l.zone.overlaps(e) }
+func (l *List) isFree(e Extent) bool {
+	return e.End() > l.zone.limit && l.free.overlaps(e) || e.Start < l.zone.limit && l.zone.overlaps(e)
+}
 
 // TrimTail removes the reusable extent that ends at the high-water mark hwm, if
 // there is one of at least min pages, and returns it with the new high-water

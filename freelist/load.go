@@ -26,8 +26,8 @@ func (l *List) AppendCheckpoint(dst []byte) []byte {
 // raise it, so a caller may ask for it, allocate the pages for the checkpoint
 // and then append it.
 func (l *List) CheckpointBound() int {
-	return extentsBound(l.Extents()+l.pending.tree.Len(),
-		max(l.free.end(), l.zone.end(), l.pending.end()), l.Free()+l.pending.pages)
+	return extentsBound(l.Extents()+l.pending.extents,
+		max(l.free.end(), l.zone.end(), l.pending.end), l.Free()+l.pending.pages)
 }
 
 // Load returns the list that a checkpoint and the deltas since describe. Each of
@@ -40,7 +40,7 @@ func (l *List) CheckpointBound() int {
 //
 // An error wraps page.ErrCorrupt.
 func Load(checkpoint []byte, deltas [][]byte, limit page.ID) (*List, error) {
-	l := &List{free: newSpace(), zone: newZone(), pending: newPending()}
+	l := &List{free: newSpace(), zone: newZone()}
 	if err := l.free.loadCheckpoint(checkpoint); err != nil {
 		return nil, err
 	}
@@ -105,11 +105,8 @@ func (s *space) replay(d Delta) error {
 
 // merged returns all extents, free and pending, merged and ascending.
 func (l *List) merged() []Extent {
-	held := make([]Extent, 0, l.pending.tree.Len())
-	l.pending.tree.Ascend(func(e Extent) bool {
-		held = append(held, e)
-		return true
-	})
+	held := l.pending.extentsIn()
+	sortByStart(held)
 	es := make([]Extent, 0, l.Extents()+len(held))
 	merge := func(e Extent) bool {
 		for len(held) > 0 && held[0].Start < e.Start {

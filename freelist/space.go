@@ -98,17 +98,34 @@ func (s *space) add(e Extent) {
 	if s.sizes != nil {
 		s.windows.change(e, 1)
 	}
-	if x, ok := s.endingAt(e.Start); ok {
-		s.tree.Delete(x)
-		s.unindex(x)
-		e = Extent{Start: x.Start, Len: x.Len + e.Len}
+	low, high := s.neighbours(e)
+	if low.Len > 0 {
+		s.tree.Delete(low)
+		s.unindex(low)
+		e = Extent{Start: low.Start, Len: low.Len + e.Len}
 	}
-	if x, ok := s.endingAbove(e.Start); ok && x.Start == e.End() {
-		s.unindex(x) // in the tree, e takes its place: it ends where x did
-		e.Len += x.Len
+	if high.Len > 0 {
+		s.unindex(high) // in the tree, e takes its place: it ends where high did
+		e.Len += high.Len
 	}
 	s.tree.ReplaceOrInsert(e)
 	s.index(e)
+}
+
+// neighbours returns the extents that touch e, which is not in the set, from below
+// and from above.
+func (s *space) neighbours(e Extent) (low, high Extent) {
+	s.tree.AscendGreaterOrEqual(Extent{Start: e.Start}, func(x Extent) bool {
+		if x.End() == e.Start {
+			low = x
+			return true
+		}
+		if x.Start == e.End() {
+			high = x
+		}
+		return false
+	})
+	return low, high
 }
 
 // remove takes e out of the set and reports whether all of it was there. If

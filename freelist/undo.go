@@ -14,8 +14,7 @@ func (l *List) Forget(death page.TxID) {
 		return
 	}
 	for _, e := range p.waiting[i].entries {
-		p.tree.Delete(e.Extent)
-		p.pages -= e.Len
+		p.leave(e.Extent)
 	}
 	p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
 }
