@@ -133,7 +133,7 @@ func (db *DB) beginWrite() (*Tx, error) {
 
 	tx := &Tx{writable: true}
 	tx.begin(db, snap)
-	tx.store = &store{reader: tx.read, buffers: &db.buffers}
+	tx.store = &store{reader: tx.read, buffers: &db.buffers, pager: db.pager}
 	tx.trees = btree.NewWriter(tx.store)
 	tx.root.tree.InitWritable(tx.trees, rootHeader(&snap.meta), nil)
 	return tx, nil

@@ -154,6 +154,7 @@ type store struct {
 	pages   uint64
 	freed   []freedRun
 	buffers *bufferPool
+	pager   *pager.Pager
 	exposed bool // the application may hold slices of dirty pages
 }
 
@@ -234,14 +235,13 @@ func (s *store) Touch(id page.ID, birth page.TxID) (page.ID, page.Page, error) {
 }
 
 // move returns a dirty copy of page id, which a commit gives another place, or false
-// if that would take a look at the device.
+// if it has not been verified, or is not in memory: nobody asked for that page.
 func (s *store) move(id page.ID, birth page.TxID) (page.ID, bool) {
-	p, ok := s.view.Page(id)
-	if !ok {
+	if _, ok := s.view.Page(id); !ok {
 		return 0, false
 	}
 	buf := s.buffers.get()
-	if !pager.CopyNoFault(buf, p) {
+	if !s.pager.ReadCached(buf, id) || page.Page(buf).TxID() != birth {
 		s.buffers.put(buf)
 		return 0, false
 	}

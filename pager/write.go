@@ -151,6 +151,12 @@ func (p *Pager) ReadAt(b []byte, id page.ID) error {
 	return fmt.Errorf("pager: read page %d: %w", id, err)
 }
 
+// ReadCached fills b with bytes from the start of page id if they are in memory, and
+// tells whether it has: vfs.File.ReadCached.
+func (p *Pager) ReadCached(b []byte, id page.ID) bool {
+	return id <= page.MaxID && p.file.ReadCached(b, int64(id)*p.pageSize)
+}
+
 // DropCache asks the system to read n pages from id on from the device next
 // time, as vfs.File.DropCache does.
 func (p *Pager) DropCache(id page.ID, n uint64) error {
@@ -183,14 +189,13 @@ func (m *metaMap) store(f vfs.File, length, off int64, b []byte) bool {
 	if m.off {
 		return false
 	}
-	return CopyNoFault(m.mapping.Bytes()[off:], b)
+	return storeNoFault(m.mapping.Bytes()[off:], b)
 }
 
-// CopyNoFault copies src to dst, one of which is mapped, and returns false if that
-// faults. A load does when the file has been cut or the device fails, a store when
-// the file system has no block to back it: a copy-on-write one does when it is full.
-// A system call for the same place tells the reason in an errno.
-func CopyNoFault(dst, src []byte) (ok bool) {
+// storeNoFault copies src to dst, which is mapped. A store faults when the file
+// system has no block to back it: a copy-on-write one does when it is full. It
+// returns false then; a positioned write tells the reason in an errno.
+func storeNoFault(dst, src []byte) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		e := recover()

@@ -210,6 +210,8 @@ func (f *memFile) Sync() error {
 	return f.checkLocked("sync", false)
 }
 
+func (f *memFile) ReadCached(b []byte, off int64) bool { return readCached(f, b, off) }
+
 func (f *memFile) StartWrite(off, length int64) {}
 
 func (f *memFile) DropCache(off, length int64) error { return nil }

@@ -70,6 +70,15 @@ func (f *osFile) Sync() error {
 	})
 }
 
+func (f *osFile) ReadCached(b []byte, off int64) (ok bool) {
+	_ = f.control("preadv2", func(fd uintptr) error {
+		n, err := unix.Preadv2(int(fd), [][]byte{b}, off, unix.RWF_NOWAIT)
+		ok = n == len(b)
+		return err
+	})
+	return ok
+}
+
 func (f *osFile) StartWrite(off, length int64) {
 	_ = f.control("sync_file_range", func(fd uintptr) error {
 		return unix.SyncFileRange(int(fd), off, length, unix.SYNC_FILE_RANGE_WRITE)
