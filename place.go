@@ -2,11 +2,15 @@ package folio
 
 // This file is responsible for where in the file a commit's pages go.
 //
-// A flush costs by the piece, not by the byte: a hundred scattered pages take ten
-// times as long as a hundred in one run. So a commit, which knows all its pages
-// before it places any, takes one piece if it can. A file whose free space is many
-// small holes would grow for ever that way; once a good part of it is free, commits
-// are cut to the longest holes there are.
+// A flush costs by the piece, not by the byte: a piece costs as much as ten to twenty
+// pages. So a commit, which knows all its pages before it places any, takes few.
+//
+//   - Branches are replaced after some commits, leaves after hundreds. The beginning
+//     of the file, the zone, is for the branches: written round and round, it is free
+//     in long extents again when its turn comes. Nothing in the file tells of it.
+//   - Leaves take one extent if there is one, or else the end of the file. A file
+//     would grow for ever that way, so once a good part of it is free, they are cut
+//     to the longest extents there are. That these are long is clean.go's business.
 
 import (
 	"slices"
@@ -134,9 +138,9 @@ func (c *commit) takeWhole(n uint64) (page.ID, bool) {
 }
 
 // growBelow is the part of the file that may be free, in pieces too small for a
-// commit, before commits are cut to pieces: 1/growBelow. Random updates for ever,
-// 100 to a commit of 200 pages in a million keys, then write 29 pieces a commit;
-// with a quarter instead of a half they write 86, with six tenths 17.
+// commit, before commits are cut to pieces: 1/growBelow. So under random updates for
+// ever the file is twice as long as what is in it, and each commit moves some 20 % more
+// pages than it changes. In a shorter file it would have to move more.
 const growBelow = 2
 
 // inTwo tells whether the two longest free extents hold n pages together.
