@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"sync/atomic"
 
@@ -71,11 +72,14 @@ func (f *osFile) Sync() error {
 }
 
 func (f *osFile) ReadCached(b []byte, off int64) (ok bool) {
-	_ = f.control("preadv2", func(fd uintptr) error {
+	err := f.control("preadv2", func(fd uintptr) error {
 		n, err := unix.Preadv2(int(fd), [][]byte{b}, off, unix.RWF_NOWAIT)
 		ok = n == len(b)
 		return err
 	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return readCached(f.f, b, off) // not on this file system (tmpfs), or kernel
+	}
 	return ok
 }
 
