@@ -11,7 +11,7 @@ import (
 // This file is responsible for handing out pages and taking them back. Rules:
 //
 //	F5  A page is free, pending or neither, and in one extent only.
-//	F6  Allocation is best fit: the smallest extent that holds the run, the
+//	F6  Allocation outside the zone is best fit: the smallest extent that holds the run, the
 //	    lowest among equals, from its low end. So low addresses fill up, and
 //	    the end of the file becomes free.
 //	F7  What Allocate or TrimTail took is not in the list, until Return or
