@@ -172,6 +172,8 @@ func (c *commit) collectAll(root btree.Header) {
 	c.leaves, c.runs, c.branches, c.pages = c.leaves[:0], c.runs[:0], c.branches[:0], c.s.pages
 	if root.Root&dirtyBit != 0 {
 		c.collect(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
+		c.clean()
+		c.pages = c.s.pages
 	}
 	if invariants.Enabled {
 		c.checkCollected()
@@ -420,73 +422,6 @@ func (db *DB) writeMeta(m *meta.Meta, slot int) error {
 		return err
 	}
 	return db.flushMeta(slot)
-}
-
-// outputPages is how many pages are laid out before they are written.
-const outputPages = 256
-
-// writePages writes the units, which are in order of their place, in as few calls
-// as that allows, and enters their checksums into the record.
-func (c *commit) writePages() error {
-	ps := c.db.pageSize
-	if need := min(outputPages, len(c.leaves)+len(c.branches)) * ps; len(c.db.output) < need {
-		c.db.output = make([]byte, need)
-	}
-	out := c.db.output
-	var bufs [][]byte
-	var start, next page.ID
-	used := 0
-	flush := func() error {
-		if len(bufs) == 0 {
-			return nil
-		}
-		err := c.db.pager.Write(start, bufs)
-		bufs, used = bufs[:0], 0
-		return err
-	}
-	for i, u := range c.units {
-		if u.id != next || used+ps > len(out) {
-			if err := flush(); err != nil {
-				return err
-			}
-			start = u.id
-		}
-		var b []byte
-		switch {
-		case u.raw != nil:
-			b = u.raw
-			page.Page(b).Seal(u.id, c.meta.FileID)
-		case c.s.dirty[u.dirty].run:
-			b = c.s.dirty[u.dirty].buf
-			page.Page(b).SetTxID(c.txid)
-			btree.SealRun(b, u.id, c.meta.FileID)
-		default:
-			b = out[used : used+ps : used+ps]
-			if err := c.layout(b, u); err != nil {
-				return err
-			}
-			used += ps
-		}
-		c.units[i].sum = page.Page(b).Checksum()
-		bufs = append(bufs, b)
-		next = u.id + page.ID(u.pages)
-	}
-	return flush()
-}
-
-// layout lays node u out in b as it will be in the file.
-func (c *commit) layout(b page.Page, u unit) error {
-	btree.Layout(b, c.s.dirty[u.dirty].buf)
-	btree.SetRefs(b, dirtyBit, c.final)
-	b.SetTxID(c.txid)
-	b.Seal(u.id, c.meta.FileID)
-	if invariants.Enabled {
-		// A bad page can come from damage that no checksum tells.
-		if err := btree.Verify(b, u.id, c.meta.HighWater); err != nil {
-			return fmt.Errorf("about to write a bad page: %w", err)
-		}
-	}
-	return nil
 }
 
 // undo gives back what the commit took. The file still has the old state.

@@ -2,11 +2,15 @@ package folio
 
 // This file is responsible for where in the file a commit's pages go.
 //
-// A flush costs by the piece, not by the byte: a hundred scattered pages take ten
-// times as long as a hundred in one run. So a commit, which knows all its pages
-// before it places any, takes one piece if it can. A file whose free space is many
-// small holes would grow for ever that way; once a good part of it is free, commits
-// are cut to the longest holes there are.
+// A flush costs by the piece, not by the byte: a piece costs as much as ten to twenty
+// pages. So a commit, which knows all its pages before it places any, takes few.
+//
+//   - Branches are replaced after some commits, leaves after hundreds. The beginning
+//     of the file, the zone, is for the branches: written round and round, it is free
+//     in long extents again when its turn comes. Nothing in the file tells of it.
+//   - Leaves take one extent if there is one, or else the end of the file. A file
+//     would grow for ever that way, so once a good part of it is free, they are cut
+//     to the longest extents there are. That these are long is clean.go's business.
 
 import (
 	"slices"
@@ -16,17 +20,20 @@ import (
 )
 
 // place gives every dirty page its place: leaves in key order, so that a scan
-// reads the file forward, then runs, then branches, which will be replaced sooner
-// than leaves. All in one piece if possible, for a flush costs by the piece.
+// reads the file forward, then runs, then branches. A few pages go into one piece
+// together; of many, leaves and branches have a piece each if possible, so that the
+// branches, which the next commits replace, leave long extents behind.
 func (c *commit) place() {
-	order := slices.Concat(c.leaves, c.runs, c.branches)
-	if id, ok := c.takeWhole(c.s.pages); ok {
-		for _, i := range order {
-			id = c.put(i, id)
+	c.setZone()
+	if c.pages <= apartPages {
+		if id, ok := c.takeWhole(c.pages); ok {
+			for _, i := range slices.Concat(c.leaves, c.runs, c.branches) {
+				id = c.put(i, id)
+			}
+			return
 		}
-		return
 	}
-	nodes := uint64(len(c.leaves) + len(c.branches))
+	c.placeNodes(c.leaves)
 	for _, i := range c.runs {
 		n := uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
 		id, ok := c.takeWhole(n)
@@ -35,15 +42,70 @@ func (c *commit) place() {
 		}
 		c.put(i, id)
 	}
-	var piece freelist.Extent
-	for _, i := range slices.Concat(c.leaves, c.branches) {
+	c.placeNodes(c.placeInZone(c.branches))
+}
+
+// setZone makes the zone as large as the tree wants it.
+func (c *commit) setZone() {
+	used := uint64(c.meta.HighWater) - c.list.Free() - c.list.Pending()
+	end := page.ID(used / zonePart)
+	if used < zoneFrom {
+		end = 0
+	}
+	if now := c.list.ZoneEnd(); end > now+now/8 || end < now/2 {
+		c.list.SetZone(end)
+	}
+}
+
+const (
+	// zonePart is the part of the pages in use that makes the size of the zone.
+	// Some sixtieth of the pages are branches, so one comes to be written over
+	// when three quarters of them have been replaced since, or more.
+	zonePart = 16
+
+	// zoneFrom is how many pages must be in use for a zone, and zoneLeast how
+	// short a piece may be in it.
+	zoneFrom  = 4096
+	zoneLeast = 8
+)
+
+// placeInZone gives nodes places in the zone, and returns those it has no room for.
+func (c *commit) placeInZone(nodes []int) []int {
+	for len(nodes) > 0 {
+		e, ok := c.list.AllocateZone(uint64(len(nodes)), zoneLeast)
+		if !ok {
+			break
+		}
+		c.taken = append(c.taken, e)
+		id := e.Start
+		for range e.Len {
+			id = c.put(nodes[0], id)
+			nodes = nodes[1:]
+		}
+	}
+	return nodes
+}
+
+// apartPages is how many pages a commit may have for leaves and branches to go
+// into one piece.
+const apartPages = 32
+
+// placeNodes gives nodes places, in one piece if possible.
+func (c *commit) placeNodes(nodes []int) {
+	n := uint64(len(nodes))
+	piece := freelist.Extent{Len: n}
+	var ok bool
+	if piece.Start, ok = c.takeWhole(n); !ok {
+		piece.Len = 0
+	}
+	for _, i := range nodes {
 		if piece.Len == 0 {
-			piece = c.takePiece(nodes)
+			piece = c.takePiece(n)
 		}
 		c.put(i, piece.Start)
 		piece.Start++
 		piece.Len--
-		nodes--
+		n--
 	}
 }
 
@@ -76,9 +138,9 @@ func (c *commit) takeWhole(n uint64) (page.ID, bool) {
 }
 
 // growBelow is the part of the file that may be free, in pieces too small for a
-// commit, before commits are cut to pieces: 1/growBelow. Random updates for ever,
-// 100 to a commit of 200 pages in a million keys, then write 29 pieces a commit;
-// with a quarter instead of a half they write 86, with six tenths 17.
+// commit, before commits are cut to pieces: 1/growBelow. So under random updates for
+// ever the file is twice as long as what is in it, and each commit moves some 20 % more
+// pages than it changes. In a shorter file it would have to move more.
 const growBelow = 2
 
 // inTwo tells whether the two longest free extents hold n pages together.
@@ -98,6 +160,9 @@ func (c *commit) inTwo(n uint64) bool {
 // takePiece takes a piece of at most n pages, the longest there is.
 func (c *commit) takePiece(n uint64) freelist.Extent {
 	e, ok := c.list.AllocateLongest(n)
+	if !ok {
+		e, ok = c.list.AllocateZone(n, 1)
+	}
 	if !ok {
 		return freelist.Extent{Start: c.grow(n), Len: n}
 	}

@@ -212,6 +212,47 @@ func TestLongReader(t *testing.T) {
 	}
 }
 
+// TestRandomUpdates overwrites random keys for as long as it takes to replace each
+// page several times: commits stay in few pieces, and the file does not grow.
+func TestRandomUpdates(t *testing.T) {
+	t.Parallel()
+	const n, puts = 150_000, 50
+	commits := 5000
+	if testing.Short() || invariants.Enabled {
+		commits = 300
+	}
+	db, err := folio.OpenFS(vfs.NewMem(), "db", 0o600, nil)
+	noErr(t, err)
+	defer db.Close()
+	fillMany(t, db, n, 100)
+	live := db.Stats().Size
+	r := rand.New(rand.NewPCG(1, 1))
+	update := func(commits int) folio.Stats {
+		before := db.Stats()
+		for range commits {
+			noErr(t, db.Update(func(tx *folio.Tx) error {
+				b := tx.Bucket([]byte("b"))
+				for range puts {
+					i := r.IntN(n)
+					must(b.Put(number(i), bytes.Repeat([]byte{byte(i)}, 100)))
+				}
+				return nil
+			}))
+		}
+		after := db.Stats()
+		return after.Sub(&before)
+	}
+	update(commits / 2)
+	d := update(commits)
+	noErr(t, db.View(foliotest.Check))
+	size := db.Stats().Size
+	pieces, pages := float64(d.Writes)/float64(commits), float64(d.PageWrites)/float64(commits)
+	t.Logf("%.1f pieces and %.0f pages a commit, %.2f times the live data", pieces, pages, float64(size)/float64(live))
+	if pieces > 8 || float64(size) > 2.3*float64(live) {
+		t.Fatalf("%.1f pieces a commit, %d bytes of live data take %d", pieces, live, size)
+	}
+}
+
 // TestManyFreePages gives a file ten million free pages, in a million pieces, and
 // counts what a commit of one key writes.
 func TestManyFreePages(t *testing.T) {

@@ -36,6 +36,7 @@ type dirtyPage struct {
 	buf   []byte
 	run   bool
 	free  bool
+	moved bool    // as it is in the file, see move
 	epoch uint32  // in which it was made (D1)
 	id    page.ID // where it is put in the file
 }

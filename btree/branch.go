@@ -116,13 +116,15 @@ func (n node) removeEntries(from, to int) {
 
 // usedBranch returns the bytes that the entries of n take.
 func (n node) usedBranch() int {
-	used := n.count() * branchEntrySize
-	for i := 1; i < n.count(); i++ {
-		_, length, long := n.branchSlot(i)
-		used += max(length-headSize, 0)
-		if long {
+	c := n.count()
+	used := c * branchEntrySize
+	slots := n[branchSlots(n.base(), c):][:c*slotSize]
+	for i := 1; i < c; i++ {
+		length := int(le.Uint16(slots[i*slotSize+2:]))
+		if length&sepRunBit != 0 {
 			used += keyRefSize
 		}
+		used += max(length&^sepRunBit-headSize, 0)
 	}
 	return used
 }
@@ -229,7 +231,7 @@ func copyBranch(dst, n node) {
 	clear(dst[end:off])
 	dst.header().SetCellBytes(size)
 	slots := branchSlots(b, c)
-	for i := 1; i < c; i++ {
+	for i := 1; i < c && off < len(dst); i++ {
 		rest, ref, _ := n.sepRest(i)
 		size := len(rest) + len(ref)
 		if size == 0 {

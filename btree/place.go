@@ -56,6 +56,23 @@ func Refs(p page.Page, mask page.ID, fn func(Ref)) {
 	}, false)
 }
 
+// MoveChildren replaces the id of each child of p by what fn returns for it, if p is a
+// branch. A commit that has p in its hands anyway can give children other places.
+func MoveChildren(p page.Page, fn func(id page.ID, birth page.TxID) page.ID) {
+	n := node(p)
+	if n.isLeaf() {
+		return
+	}
+	c, b := n.count(), n.base()
+	ids, births := n[branchIDs(b, c):], n[branchBirths(b, c):]
+	for i := range c {
+		old := page.ID(le.Uint64(ids[8*i:]))
+		if id := fn(old, page.TxID(le.Uint64(births[8*i:]))); id != old {
+			n.setChildID(i, id)
+		}
+	}
+}
+
 // SetRefs replaces each reference in p to a page whose id has a bit of mask by what
 // fn returns for it. A mask of zero stands for all.
 func SetRefs(p page.Page, mask page.ID, fn func(Ref) (page.ID, page.TxID)) {

@@ -5,10 +5,11 @@
 //
 // A page is free when a transaction may overwrite it, pending when it left the
 // tree but a snapshot or the recovery fallback still needs its bytes, and in
-// use otherwise. A List holds the free and the pending ones as extents. It does
-// no I/O and never learns who reads: it is told which snapshots are live. It
-// keeps no lock; the caller, who holds the writer lock, calls it from one
-// goroutine at a time.
+// use otherwise. A List holds the free and the pending ones as extents; the
+// beginning of the file can be a zone for pages that are replaced soon, with its
+// own way of allocation. A List does no I/O and never learns who reads: it is told
+// which snapshots are live. It keeps no lock; the caller, who holds the writer
+// lock, calls it from one goroutine at a time.
 //
 // On disk the set is a checkpoint, which holds every extent, and the deltas of
 // the commits since. Snapshots die with the processes that hold them, so the

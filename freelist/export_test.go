@@ -3,10 +3,14 @@ package freelist
 import (
 	"cmp"
 	"fmt"
+	mathbits "math/bits"
 	"slices"
+
+	"github.com/foliodb/folio/internal/page"
 )
 
-// Verify checks the rules of the in-memory structures, F1 to F5 and F9 to F10.
+// Verify checks the rules of the in-memory structures, F1 to F5, F9 to F10 and F16
+// to F17.
 func (l *List) Verify() error {
 	free, err := l.free.verify("free")
 	if err != nil {
@@ -17,13 +21,31 @@ func (l *List) Verify() error {
 		return err
 	}
 	for _, e := range held {
-		if l.free.overlaps(e) {
+		if l.isFree(e) {
 			return fmt.Errorf("F5: pending extent %+v is free too", e)
 		}
 	}
 	for i := 1; i < len(free); i++ {
 		if free[i-1].End() == free[i].Start {
 			return fmt.Errorf("F2: %+v touches %+v", free[i-1], free[i])
+		}
+	}
+	zoned, err := l.zone.verify("zone")
+	if err != nil {
+		return err
+	}
+	if len(zoned) > 0 && zoned[len(zoned)-1].End() > l.zone.limit || len(free) > 0 && free[0].Start < l.zone.limit {
+		return fmt.Errorf("F17: the zone ends at %d, in it %v, behind it %v", l.zone.limit, zoned, free)
+	}
+	counts := make(map[page.ID]int)
+	for _, e := range free {
+		for id := e.Start; id < e.End(); id++ {
+			counts[id/WindowPages]++
+		}
+	}
+	for i := range l.free.windows {
+		if id := page.ID(i) * WindowPages; l.FreeAround(id) != counts[page.ID(i)] {
+			return fmt.Errorf("F16: %d pages free around page %d, counted %d", counts[page.ID(i)], id, l.FreeAround(id))
 		}
 	}
 	var bySize []Extent
@@ -62,10 +84,6 @@ func (p positions) verify(name string, pages uint64) (es []Extent, err error) {
 }
 
 func (p *pending) verify() ([]Extent, error) {
-	es, err := p.positions.verify("pending", p.pages)
-	if err != nil {
-		return nil, err
-	}
 	var hanging []Extent
 	for i, bins := range [][]*bin{p.waiting, p.held} {
 		for j, b := range bins {
@@ -86,10 +104,27 @@ func (p *pending) verify() ([]Extent, error) {
 		}
 	}
 	slices.SortFunc(hanging, func(a, b Extent) int { return cmp.Compare(a.Start, b.Start) })
-	if !slices.Equal(es, hanging) {
-		return nil, fmt.Errorf("F9: pending %v, in bins %v", es, hanging)
+	var bits, sum uint64
+	for _, c := range p.chunks {
+		for _, word := range c {
+			bits += uint64(mathbits.OnesCount64(word))
+		}
 	}
-	return es, nil
+	for i, e := range hanging {
+		if !e.valid() || i > 0 && hanging[i-1].End() > e.Start {
+			return nil, fmt.Errorf("F1: pending extent %+v cannot exist or overlaps", e)
+		}
+		for id := e.Start; id < e.End(); id++ {
+			if !p.overlaps(Extent{Start: id, Len: 1}) {
+				return nil, fmt.Errorf("F5: pending page %d of %+v is not marked", id, e)
+			}
+		}
+		sum += e.Len
+	}
+	if sum != bits || sum != p.pages || len(hanging) != p.extents {
+		return nil, fmt.Errorf("F4: %d pages in %d pending extents, counted %d and %d in %d", sum, len(hanging), p.pages, bits, p.extents)
+	}
+	return hanging, nil
 }
 
 // Touched returns how many entries hang in bins that a Release with these

@@ -26,11 +26,16 @@ func (e Extent) valid() bool {
 // ones, and returns what is left.
 func normalise(es []Extent) []Extent {
 	es = slices.DeleteFunc(es, func(e Extent) bool { return e.Len == 0 })
+	sortByStart(es)
+	return join(es)
+}
+
+// sortByStart sorts es, which often is sorted already.
+func sortByStart(es []Extent) {
 	byStart := func(a, b Extent) int { return cmp.Compare(a.Start, b.Start) }
 	if !slices.IsSortedFunc(es, byStart) {
 		slices.SortFunc(es, byStart)
 	}
-	return join(es)
 }
 
 // join joins extents that touch or overlap in place. es is sorted by Start.

@@ -11,7 +11,7 @@ import (
 // This file is responsible for handing out pages and taking them back. Rules:
 //
 //	F5  A page is free, pending or neither, and in one extent only.
-//	F6  Allocation is best fit: the smallest extent that holds the run, the
+//	F6  Allocation outside the zone is best fit: the smallest extent that holds the run, the
 //	    lowest among equals, from its low end. So low addresses fill up, and
 //	    the end of the file becomes free.
 //	F7  What Allocate or TrimTail took is not in the list, until Return or
@@ -21,25 +21,26 @@ import (
 // ready; see New and Load. Its methods must not be called concurrently.
 type List struct {
 	free    space
+	zone    zone
 	pending pending
 }
 
 // New returns an empty list.
 func New() *List {
-	l := &List{free: newSpace(), pending: newPending()}
+	l := &List{free: newSpace(), zone: newZone()}
 	l.free.indexSizes()
 	return l
 }
 
 // Free returns the number of pages that can be reused now.
-func (l *List) Free() uint64 { return l.free.pages }
+func (l *List) Free() uint64 { return l.free.pages + l.zone.pages }
 
 // Pending returns the number of pages that were freed but that a snapshot or
 // the recovery fallback still needs.
 func (l *List) Pending() uint64 { return l.pending.pages }
 
 // Extents returns the number of extents that the reusable pages form.
-func (l *List) Extents() int { return l.free.tree.Len() }
+func (l *List) Extents() int { return l.free.tree.Len() + l.zone.tree.Len() }
 
 // All returns every free and pending extent as it is now, merged and ascending.
 func (l *List) All() iter.Seq[Extent] { return slices.Values(l.merged()) }
@@ -80,10 +81,26 @@ func (l *List) Return(e Extent) {
 	}
 	if invariants.Enabled {
 		invariants.Check(e.valid(), "F7: returned extent %+v cannot exist", e)
-		invariants.Check(!l.free.overlaps(e) && !l.pending.overlaps(e),
+		invariants.Check(!l.isFree(e) && !l.pending.overlaps(e),
 			"F7: returned extent %+v was not allocated", e)
 	}
-	l.free.add(e)
+	l.add(e)
+}
+
+// add makes e free.
+func (l *List) add(e Extent) {
+	low, high := l.zone.cut(e)
+	if low.Len > 0 {
+		l.zone.add(low)
+	}
+	if high.Len > 0 {
+		l.free.add(high)
+	}
+}
+
+// isFree tells whether any page of e is free.
+func (l *List) isFree(e Extent) bool {
+	return e.End() > l.zone.limit && l.free.overlaps(e) || e.Start < l.zone.limit && l.zone.overlaps(e)
 }
 
 // TrimTail removes the reusable extent that ends at the high-water mark hwm, if

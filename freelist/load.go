@@ -26,8 +26,8 @@ func (l *List) AppendCheckpoint(dst []byte) []byte {
 // raise it, so a caller may ask for it, allocate the pages for the checkpoint
 // and then append it.
 func (l *List) CheckpointBound() int {
-	return extentsBound(l.free.tree.Len()+l.pending.tree.Len(),
-		max(l.free.end(), l.pending.end()), l.free.pages+l.pending.pages)
+	return extentsBound(l.Extents()+l.pending.extents,
+		max(l.free.end(), l.zone.end(), l.pending.end), l.Free()+l.pending.pages)
 }
 
 // Load returns the list that a checkpoint and the deltas since describe. Each of
@@ -40,7 +40,7 @@ func (l *List) CheckpointBound() int {
 //
 // An error wraps page.ErrCorrupt.
 func Load(checkpoint []byte, deltas [][]byte, limit page.ID) (*List, error) {
-	l := &List{free: newSpace(), pending: newPending()}
+	l := &List{free: newSpace(), zone: newZone()}
 	if err := l.free.loadCheckpoint(checkpoint); err != nil {
 		return nil, err
 	}
@@ -105,18 +105,17 @@ func (s *space) replay(d Delta) error {
 
 // merged returns all extents, free and pending, merged and ascending.
 func (l *List) merged() []Extent {
-	held := make([]Extent, 0, l.pending.tree.Len())
-	l.pending.tree.Ascend(func(e Extent) bool {
-		held = append(held, e)
-		return true
-	})
-	es := make([]Extent, 0, l.free.tree.Len()+len(held))
-	l.free.tree.Ascend(func(e Extent) bool {
+	held := l.pending.extentsIn()
+	sortByStart(held)
+	es := make([]Extent, 0, l.Extents()+len(held))
+	merge := func(e Extent) bool {
 		for len(held) > 0 && held[0].Start < e.Start {
 			es, held = append(es, held[0]), held[1:]
 		}
 		es = append(es, e)
 		return true
-	})
+	}
+	l.zone.tree.Ascend(merge)
+	l.free.tree.Ascend(merge)
 	return join(append(es, held...))
 }

@@ -53,6 +53,7 @@ type pageState struct {
 type model struct {
 	pages map[page.ID]pageState
 	hwm   page.ID
+	zone  page.ID // its end
 }
 
 func (m *model) count(s state) (n uint64) {
@@ -79,8 +80,23 @@ func (m *model) extents(states ...state) (es []freelist.Extent) {
 	return es
 }
 
-func (m *model) bestFit(n uint64) (best freelist.Extent, ok bool) {
+// cut returns the free extents in the zone and those behind it.
+func (m *model) cut() (zone, behind []freelist.Extent) {
 	for _, e := range m.extents(free) {
+		if n := uint64(min(max(m.zone, e.Start), e.End()) - e.Start); n > 0 {
+			zone = append(zone, freelist.Extent{Start: e.Start, Len: n})
+			e.Start, e.Len = e.Start+page.ID(n), e.Len-n
+		}
+		if e.Len > 0 {
+			behind = append(behind, e)
+		}
+	}
+	return zone, behind
+}
+
+func (m *model) bestFit(n uint64) (best freelist.Extent, ok bool) {
+	_, behind := m.cut()
+	for _, e := range behind {
 		if e.Len >= n && (!ok || e.Len < best.Len) {
 			best, ok = e, true
 		}
@@ -89,7 +105,8 @@ func (m *model) bestFit(n uint64) (best freelist.Extent, ok bool) {
 }
 
 func (m *model) longest() (longest freelist.Extent) {
-	for _, e := range m.extents(free) {
+	_, behind := m.cut()
+	for _, e := range behind {
 		if e.Len > longest.Len {
 			longest = e
 		}
@@ -152,6 +169,10 @@ func (h *run) step() {
 	h.txid += 1 + page.TxID(h.r.IntN(2))
 	h.delta, h.taken = freelist.Delta{TxID: h.txid}, nil
 	hwm := h.m.hwm
+	if h.r.IntN(6) == 0 {
+		h.m.zone = page.ID(h.r.Uint64N(uint64(h.m.hwm) + 20))
+		h.l.SetZone(h.m.zone)
+	}
 	for range h.r.IntN(8) {
 		h.allocate()
 	}
@@ -186,7 +207,9 @@ func (h *run) step() {
 func (h *run) allocate() {
 	n := 1 + h.r.Uint64N(1+h.r.Uint64N(12))
 	var got freelist.Extent
-	if h.r.IntN(5) == 0 {
+	if zone, _ := h.m.cut(); h.r.IntN(4) == 0 && len(zone) > 0 {
+		got = h.allocateZone(zone, n)
+	} else if h.r.IntN(5) == 0 {
 		want := h.m.longest()
 		want.Len = min(want.Len, n)
 		e, ok := h.l.AllocateLongest(n)
@@ -210,6 +233,20 @@ func (h *run) allocate() {
 	}
 	h.taken = append(h.taken, got)
 	h.m.set(got, pageState{birth: h.txid})
+}
+
+// allocateZone takes pages out of the zone, whose free extents are given, if there
+// are as many in a piece as are asked for.
+func (h *run) allocateZone(zone []freelist.Extent, n uint64) freelist.Extent {
+	least := 1 + h.r.Uint64N(4)
+	e, ok := h.l.AllocateZone(n, least)
+	require.Equal(h.t, slices.ContainsFunc(zone, func(z freelist.Extent) bool { return z.Len >= min(n, least) }), ok)
+	if ok {
+		require.True(h.t, e.Len >= min(n, least) && e.Len <= n)
+		require.True(h.t, slices.ContainsFunc(zone, func(z freelist.Extent) bool { return z.Start <= e.Start && e.End() <= z.End() }))
+		require.Equal(h.t, e.End(), h.l.ZoneNext())
+	}
+	return e
 }
 
 // returnPages gives e back in two parts.
@@ -250,7 +287,7 @@ func (h *run) trim() {
 	least := 1 + h.r.Uint64N(4)
 	hwm, e, ok := h.l.TrimTail(h.m.hwm, least)
 	var want freelist.Extent
-	if es := h.m.extents(free); len(es) > 0 {
+	if _, es := h.m.cut(); len(es) > 0 {
 		if x := es[len(es)-1]; x.End() == h.m.hwm && x.Len >= least {
 			want = x
 		}
@@ -289,7 +326,8 @@ func (h *run) compare(when string) {
 	require.NoError(h.t, h.l.Verify(), when)
 	require.Equal(h.t, h.m.count(free), h.l.Free(), when)
 	require.Equal(h.t, h.m.count(pending), h.l.Pending(), when)
-	require.Equal(h.t, len(h.m.extents(free)), h.l.Extents(), when)
+	zone, behind := h.m.cut()
+	require.Equal(h.t, len(zone)+len(behind), h.l.Extents(), when)
 	want := h.m.extents(free, pending)
 	require.Equal(h.t, want, slices.Collect(h.l.All()), when)
 	if len(h.live) > 0 {

@@ -33,13 +33,39 @@ type bin struct {
 }
 
 type pending struct {
-	positions
+	set
 	waiting []*bin // by death, which is not known to be durable
 	held    []*bin // by the newest snapshot that needs the entries
+	extents int
 	pages   uint64
+	end     page.ID // no extent ends above it
 }
 
-func newPending() pending { return pending{positions: newPositions()} }
+// extentsIn returns all extents in the bins, in no order.
+func (p *pending) extentsIn() []Extent {
+	es := make([]Extent, 0, p.extents)
+	for _, bins := range [][]*bin{p.waiting, p.held} {
+		for _, b := range bins {
+			for _, e := range b.entries {
+				es = append(es, e.Extent)
+			}
+		}
+	}
+	return es
+}
+
+func (p *pending) enter(e Extent) {
+	p.add(e)
+	p.extents++
+	p.pages += e.Len
+	p.end = max(p.end, e.End())
+}
+
+func (p *pending) leave(e Extent) {
+	p.remove(e)
+	p.extents--
+	p.pages -= e.Len
+}
 
 // FreePages takes note that e, pages of a committed state written by transaction
 // birth, is no part of the tree from transaction death on. They stay pending at
@@ -54,13 +80,12 @@ func (l *List) FreePages(e Extent, birth, death page.TxID) error {
 		return page.Corrupt(e.Start, 0, "%d pages from here cannot be in a file", e.Len)
 	case birth >= death:
 		return page.Corrupt(e.Start, 0, "written by transaction %d, freed by %d", birth, death)
-	case l.free.overlaps(e):
+	case l.isFree(e):
 		return page.Corrupt(e.Start, 0, "%d pages from here freed by transaction %d, but some are free", e.Len, death)
 	case l.pending.overlaps(e):
 		return page.Corrupt(e.Start, 0, "%d pages from here freed by transaction %d, but some were freed before", e.Len, death)
 	}
-	l.pending.tree.ReplaceOrInsert(e)
-	l.pending.pages += e.Len
+	l.pending.enter(e)
 	l.pending.waiting = hang(l.pending.waiting, death, entry{Extent: e, birth: birth, death: death})
 	return nil
 }
@@ -127,13 +152,12 @@ func (l *List) Retained(s page.TxID) uint64 {
 // reuse makes pending extents free. In order of position they find their
 // neighbours in the cache, and those that touch enter the set as one.
 func (l *List) reuse(es []Extent) {
-	slices.SortFunc(es, func(a, b Extent) int { return cmp.Compare(a.Start, b.Start) })
+	sortByStart(es)
 	for _, e := range es {
-		l.pending.tree.Delete(e)
-		l.pending.pages -= e.Len
+		l.pending.leave(e)
 	}
 	for _, e := range join(es) {
-		l.free.add(e)
+		l.add(e)
 	}
 }
 

@@ -59,8 +59,9 @@ func (p positions) end() page.ID {
 // space is a set of pages that can be handed out.
 type space struct {
 	positions
-	sizes *btree.BTreeG[Extent] // by (Len, Start); nil until indexSizes
-	pages uint64
+	sizes   *btree.BTreeG[Extent] // by (Len, Start); nil until indexSizes
+	pages   uint64
+	windows windows
 }
 
 func newSpace() space { return space{positions: newPositions()} }
@@ -75,6 +76,7 @@ func (s *space) indexSizes() {
 	// Few lengths are common to most extents, so this beats sorting.
 	byLen := make(map[uint64][]Extent)
 	s.tree.Ascend(func(e Extent) bool {
+		s.windows.change(e, 1)
 		byLen[e.Len] = append(byLen[e.Len], e)
 		return true
 	})
@@ -93,17 +95,37 @@ func (s *space) indexSizes() {
 // add puts e, which must not overlap the set (F1), into it.
 func (s *space) add(e Extent) {
 	s.pages += e.Len
-	if x, ok := s.endingAt(e.Start); ok {
-		s.tree.Delete(x)
-		s.unindex(x)
-		e = Extent{Start: x.Start, Len: x.Len + e.Len}
+	if s.sizes != nil {
+		s.windows.change(e, 1)
 	}
-	if x, ok := s.endingAbove(e.Start); ok && x.Start == e.End() {
-		s.unindex(x) // in the tree, e takes its place: it ends where x did
-		e.Len += x.Len
+	low, high := s.neighbours(e)
+	if low.Len > 0 {
+		s.tree.Delete(low)
+		s.unindex(low)
+		e = Extent{Start: low.Start, Len: low.Len + e.Len}
+	}
+	if high.Len > 0 {
+		s.unindex(high) // in the tree, e takes its place: it ends where high did
+		e.Len += high.Len
 	}
 	s.tree.ReplaceOrInsert(e)
 	s.index(e)
+}
+
+// neighbours returns the extents that touch e, which is not in the set, from below
+// and from above.
+func (s *space) neighbours(e Extent) (low, high Extent) {
+	s.tree.AscendGreaterOrEqual(Extent{Start: e.Start}, func(x Extent) bool {
+		if x.End() == e.Start {
+			low = x
+			return true
+		}
+		if x.Start == e.End() {
+			high = x
+		}
+		return false
+	})
+	return low, high
 }
 
 // remove takes e out of the set and reports whether all of it was there. If
@@ -127,6 +149,9 @@ func (s *space) remove(e Extent) bool {
 		s.index(low)
 	}
 	s.pages -= e.Len
+	if s.sizes != nil {
+		s.windows.change(e, -1)
+	}
 	return true
 }
 

@@ -20,8 +20,7 @@ func (l *List) Forget(death page.TxID) {
 		return
 	}
 	for _, e := range p.waiting[i].entries {
-		p.tree.Delete(e.Extent)
-		p.pages -= e.Len
+		p.leave(e.Extent)
 	}
 	p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
 }
@@ -29,7 +28,8 @@ func (l *List) Forget(death page.TxID) {
 // Withdraw takes pages out of the list that Return has put there, for a commit that
 // has failed: they are behind the high-water mark again, or still in use.
 func (l *List) Withdraw(e Extent) {
-	if !l.free.remove(e) {
+	low, high := l.zone.cut(e)
+	if low.Len > 0 && !l.zone.remove(low) || high.Len > 0 && !l.free.remove(high) {
 		panic("folio: broken invariant: withdrawn pages were not free")
 	}
 }

@@ -53,8 +53,16 @@ func (p *Pager) Write(id page.ID, bufs [][]byte) error {
 	if err != nil {
 		return p.writeFailed(fmt.Sprintf("write page %d", id), err)
 	}
+	if total >= startMin {
+		p.file.StartWrite(int64(id)*p.pageSize, total)
+	}
 	return nil
 }
+
+// startMin is how many bytes are worth a call that has the device begin with them:
+// the pages of a commit that are written first are on the device when the last ones
+// are laid out.
+const startMin = 64 << 10
 
 // WriteMeta writes the start of meta page slot, 0 or 1; b is at most a page. The
 // file must hold the meta pages. It does not sync. Nobody may read the slot
@@ -141,6 +149,12 @@ func (p *Pager) ReadAt(b []byte, id page.ID) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("pager: read page %d: %w", id, err)
+}
+
+// ReadCached fills b with bytes from the start of page id if they are in memory, and
+// tells whether it has: vfs.File.ReadCached.
+func (p *Pager) ReadCached(b []byte, id page.ID) bool {
+	return id <= page.MaxID && p.file.ReadCached(b, int64(id)*p.pageSize)
 }
 
 // DropCache asks the system to read n pages from id on from the device next

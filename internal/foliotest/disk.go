@@ -309,6 +309,14 @@ func (f *diskFile) Sync() error {
 	return nil
 }
 
+// ReadCached always looks at the device, which some scripts have fail.
+func (f *diskFile) ReadCached(b []byte, off int64) bool {
+	n, _ := f.ReadAt(b, off)
+	return n == len(b)
+}
+
+func (f *diskFile) StartWrite(int64, int64) {}
+
 func (f *diskFile) DropCache(int64, int64) error { return nil }
 
 func (f *diskFile) TryLock(exclusive bool) (bool, error) {

@@ -75,3 +75,23 @@ func TestMapTerabyte(t *testing.T) {
 		require.ErrorIs(t, err, unix.EFAULT)
 	}
 }
+
+// TestReadCached reads what was just written, on a file system that can tell what is
+// in memory and on one that may not.
+func TestReadCached(t *testing.T) {
+	for _, dir := range []string{t.TempDir(), "/dev/shm"} {
+		f, err := os.CreateTemp(dir, "folio-*")
+		if err != nil {
+			t.Skip(err)
+		}
+		defer os.Remove(f.Name())
+		file := FromOSFile(f)
+		defer file.Close()
+		_, err = file.WriteAt([]byte("abcd"), 10)
+		require.NoError(t, err)
+		b := make([]byte, 4)
+		require.True(t, file.ReadCached(b, 10))
+		require.Equal(t, "abcd", string(b))
+		require.False(t, file.ReadCached(b, 12))
+	}
+}

@@ -210,6 +210,10 @@ func (f *memFile) Sync() error {
 	return f.checkLocked("sync", false)
 }
 
+func (f *memFile) ReadCached(b []byte, off int64) bool { return readCached(f, b, off) }
+
+func (f *memFile) StartWrite(off, length int64) {}
+
 func (f *memFile) DropCache(off, length int64) error { return nil }
 
 func (f *memFile) TryLock(exclusive bool) (bool, error) {

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"sync/atomic"
 
@@ -67,6 +68,24 @@ func writeVec(pwritev func([][]byte, int64) (int, error), bufs [][]byte, off int
 func (f *osFile) Sync() error {
 	return f.control("fdatasync", func(fd uintptr) error {
 		return retryEINTR(func() error { return unix.Fdatasync(int(fd)) })
+	})
+}
+
+func (f *osFile) ReadCached(b []byte, off int64) (ok bool) {
+	err := f.control("preadv2", func(fd uintptr) error {
+		n, err := unix.Preadv2(int(fd), [][]byte{b}, off, unix.RWF_NOWAIT)
+		ok = n == len(b)
+		return err
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return readCached(f.f, b, off) // not on this file system (tmpfs), or kernel
+	}
+	return ok
+}
+
+func (f *osFile) StartWrite(off, length int64) {
+	_ = f.control("sync_file_range", func(fd uintptr) error {
+		return unix.SyncFileRange(int(fd), off, length, unix.SYNC_FILE_RANGE_WRITE)
 	})
 }
 

@@ -12,6 +12,10 @@ func (f *osFile) WriteVecAt(bufs [][]byte, off int64) error { return writeEach(f
 // cache, and fsync elsewhere.
 func (f *osFile) Sync() error { return f.f.Sync() }
 
+func (f *osFile) ReadCached(b []byte, off int64) bool { return readCached(f.f, b, off) }
+
+func (f *osFile) StartWrite(off, length int64) {}
+
 func (f *osFile) DropCache(off, length int64) error { return nil }
 
 func (f *osFile) MapWritable(length int64) (Mapping, error) { return nil, errors.ErrUnsupported }

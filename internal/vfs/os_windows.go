@@ -41,7 +41,11 @@ func isNoSpace(err error) bool {
 
 func (f *osFile) WriteVecAt(bufs [][]byte, off int64) error { return writeEach(f.f, bufs, off) }
 func (f *osFile) Sync() error                               { return f.f.Sync() }
-func (f *osFile) DropCache(off, length int64) error         { return nil }
+func (f *osFile) ReadCached(b []byte, off int64) bool       { return readCached(f.f, b, off) }
+
+func (f *osFile) StartWrite(off, length int64) {}
+
+func (f *osFile) DropCache(off, length int64) error { return nil }
 
 // osLock remembers the lock of a handle, because Windows stacks locks.
 type osLock struct {

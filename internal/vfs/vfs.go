@@ -54,6 +54,13 @@ type File interface {
 	// state of everything written since the last success is unknown, and a
 	// second call can return nil without having repaired anything.
 	Sync() error
+	// ReadCached reads all of b if that needs no look at the device, and tells
+	// whether it has. Where the system cannot tell, it may look.
+	ReadCached(b []byte, off int64) bool
+	// StartWrite asks the system to begin writing what is dirty in the range to
+	// the device, and does not wait. It is advice, and promises nothing: only
+	// Sync does, and it reports what goes wrong.
+	StartWrite(off, length int64)
 	// DropCache asks that later reads of the range come from the device. It is
 	// advice: dirty bytes and bytes that some process has mapped and touched
 	// stay cached. A length of zero means to the end of the file.
@@ -132,6 +139,12 @@ func writeEach(w io.WriterAt, bufs [][]byte, off int64) error {
 		off += int64(n)
 	}
 	return nil
+}
+
+// readCached is ReadCached for systems that cannot tell what is cached.
+func readCached(r io.ReaderAt, b []byte, off int64) bool {
+	n, _ := r.ReadAt(b, off)
+	return n == len(b)
 }
 
 // subrange returns b[off:off+n], or false when that is outside b.

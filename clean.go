@@ -1,0 +1,131 @@
+package folio
+
+// This file is responsible for long free extents, which make a commit one piece.
+//
+// Random updates leave holes of a page or two all over the file. So a commit that
+// finds few long extents cleans, as log-structured file systems do: it moves pages
+// out of the windows of the file that are nearly free. A move is a change like any
+// other: a copy goes to a new place, and the old one stays until nobody needs it.
+// Only children of branches that the commit writes anyway are moved. That costs no
+// page but the child, no look for a page's parent, and each window has its turn, as
+// branches are changed often.
+
+import (
+	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/page"
+)
+
+const (
+	// reserveCommits and reserveMost are how much of the free space should be in
+	// long extents: room for so many commits like this one, or for this one and so
+	// many pages. Moving begins with what is missing: a window takes some twenty
+	// commits to empty, for that is how long it takes until each branch has had
+	// its turn. With room for 4 commits, twice as many pages are moved.
+	reserveCommits = 32
+	reserveMost    = 8192
+
+	// longExtent is what counts as long, and cleanAbove the free pages of a window
+	// above which moving the others is worth it.
+	longExtent = freelist.WindowPages / 2
+	cleanAbove = freelist.WindowPages / 2
+
+	// cleanedMost is how many pages a commit may have with those that it moves if
+	// it would have fewer without: its record must fit into the meta page.
+	cleanedMost = 400
+)
+
+// clean moves pages. They become dirty pages of the commit.
+func (c *commit) clean() {
+	budget := c.movable()
+	if budget == 0 {
+		return
+	}
+	var counts [freelist.WindowPages + 1]int // children, by what moving them is worth
+	c.moveChildren(func(id page.ID, leaf bool) bool {
+		counts[c.worth(id, leaf)]++
+		return false
+	})
+	least := len(counts) - 1
+	for found := counts[least]; least > cleanAbove+1 && found < budget; found += counts[least] {
+		least--
+	}
+	c.moveChildren(func(id page.ID, leaf bool) bool {
+		if budget == 0 || c.worth(id, leaf) < least {
+			return false
+		}
+		budget--
+		return true
+	})
+}
+
+// movable returns how many pages the commit should move: none if there are long
+// extents enough, half as many as it writes if there are none. While a reader keeps
+// much of what is freed, moving pages would only make the file grow.
+func (c *commit) movable() int {
+	n := len(c.leaves) + len(c.branches)
+	free := c.list.Free()
+	if n <= apartPages || free < 2*uint64(n) || free < 4*c.list.Pending() {
+		return 0
+	}
+	want := uint64(min(reserveCommits*n, reserveMost+n))
+	missing := want - c.list.InLong(longExtent, want)
+	budget := int(uint64(n) * missing / want)
+	if c.s.pages < cleanedMost {
+		budget = min(budget, cleanedMost-int(c.s.pages))
+	}
+	return budget
+}
+
+// worth returns how much it is worth to move the child id of a branch: how many of
+// the pages around it are free. In the zone, whatever branches are about to be
+// written behind should go, and leaves in any case.
+func (c *commit) worth(id page.ID, leaf bool) int {
+	switch next := c.list.ZoneNext(); {
+	case id >= c.list.ZoneEnd():
+		return c.list.FreeAround(id)
+	case leaf || id >= next && id < next+2*page.ID(len(c.branches)):
+		return freelist.WindowPages
+	}
+	return 0
+}
+
+// moveChildren moves those children of dirty branches for which fn returns true.
+func (c *commit) moveChildren(fn func(id page.ID, leaf bool) bool) {
+	for _, i := range c.branches {
+		p := page.Page(c.s.dirty[i].buf)
+		leaf := p.Level() == 1
+		btree.MoveChildren(p, func(id page.ID, birth page.TxID) page.ID {
+			if id&dirtyBit != 0 || !fn(id, leaf) {
+				return id
+			}
+			moved, ok := c.move(id, birth)
+			switch {
+			case !ok:
+				return id
+			case leaf:
+				c.leaves = append(c.leaves, int(moved&^dirtyBit))
+			default:
+				c.branches = append(c.branches, int(moved&^dirtyBit))
+			}
+			return moved
+		})
+	}
+}
+
+// move returns a dirty copy of page id, which gets another place, or false if it has
+// not been verified, is not in memory, or is not as it was any more: nobody asked for
+// that page.
+func (c *commit) move(id page.ID, birth page.TxID) (page.ID, bool) {
+	s := c.s
+	if _, ok := s.view.Page(id); !ok {
+		return 0, false
+	}
+	buf := page.Page(s.buffers.get())
+	if !c.db.pager.ReadCached(buf, id) || buf.TxID() != birth || buf.ComputeChecksum(id, s.fileID) != buf.Checksum() {
+		s.buffers.put(buf)
+		return 0, false
+	}
+	s.freed = append(s.freed, freedRun{id, 1, birth})
+	return s.add(dirtyPage{buf: buf, moved: true}), true
+}
