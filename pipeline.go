@@ -145,7 +145,7 @@ func (db *DB) openGroup() *group {
 		return db.group
 	}
 	live := db.readers.live()
-	db.space.list.Release(live, db.durableTxID())
+	db.space.list.Release(live, db.durableTxID(), db.current.Load().meta.TxID)
 	db.stats.space(db.space.list)
 	m := &db.head.meta
 	g := &group{base: db.head, root: rootHeader(m), sequence: m.Root.Sequence}

@@ -147,7 +147,7 @@ func TestListReleaseRules(t *testing.T) { // F8
 			l := freelist.New()
 			require.NoError(t, l.FreePages(ext(7, 2), tc.birth, tc.death))
 			for range 3 { // repeating a Release changes nothing
-				l.Release(tc.live, tc.durable)
+				l.Release(tc.live, tc.durable, tc.durable)
 				require.NoError(t, l.Verify())
 				want := uint64(0)
 				if tc.want {
@@ -156,7 +156,7 @@ func TestListReleaseRules(t *testing.T) { // F8
 				require.Equal(t, want, l.Free())
 				require.Equal(t, 2-want, l.Pending())
 			}
-			l.Release(nil, 9)
+			l.Release(nil, 9, 9)
 			require.Equal(t, uint64(2), l.Free())
 		})
 	}
@@ -166,13 +166,13 @@ func TestListReleaseMovesToOlderReader(t *testing.T) { // F9
 	l := freelist.New()
 	require.NoError(t, l.FreePages(ext(7, 2), 3, 9))
 	require.NoError(t, l.FreePages(ext(17, 1), 6, 9))
-	l.Release([]page.TxID{2, 4, 7, 8}, 9)
+	l.Release([]page.TxID{2, 4, 7, 8}, 9, 9)
 	require.Equal(t, uint64(3), l.Retained(8))
-	l.Release([]page.TxID{2, 4}, 9)
+	l.Release([]page.TxID{2, 4}, 9, 9)
 	require.Equal(t, uint64(1), l.Free(), "born after the snapshots that are left")
 	require.Equal(t, uint64(2), l.Retained(4))
 	require.Zero(t, l.Retained(2))
-	l.Release([]page.TxID{2}, 9)
+	l.Release([]page.TxID{2}, 9, 9)
 	require.Equal(t, uint64(3), l.Free())
 }
 
@@ -206,12 +206,12 @@ func TestListLongReaderUnderChurn(t *testing.T) {
 			require.NoError(t, l.FreePages(ext(p.id, 1), p.birth, txid))
 		}
 		require.LessOrEqual(t, l.Touched(map[uint64]bool{uint64(snapshot): true}, uint64(txid)), pages)
-		l.Release(live, txid)
+		l.Release(live, txid, txid)
 		require.Zero(t, l.Touched(map[uint64]bool{uint64(snapshot): true}, uint64(txid)))
 		require.Equal(t, uint64(pages), l.Retained(snapshot))
 	}
 	require.Equal(t, page.FirstID+3*pages, hwm, "the snapshot, the newest state, and one to fall back to")
-	l.Release(nil, snapshot+rounds)
+	l.Release(nil, snapshot+rounds, snapshot+rounds)
 	require.Zero(t, l.Pending())
 	require.Equal(t, uint64(2*pages), l.Free())
 }
@@ -222,8 +222,8 @@ func TestListReleaseRepeatedIsCheap(t *testing.T) {
 		require.NoError(t, l.FreePages(ext(2+2*i, 1), 3, 5))
 	}
 	live := []page.TxID{1, 4, 5}
-	l.Release(live, 5)
-	require.Zero(t, testing.AllocsPerRun(100, func() { l.Release(live, 5) }))
+	l.Release(live, 5, 5)
+	require.Zero(t, testing.AllocsPerRun(100, func() { l.Release(live, 5, 5) }))
 }
 
 func BenchmarkListAllocateFree(b *testing.B) {
@@ -243,7 +243,7 @@ func BenchmarkListAllocateFree(b *testing.B) {
 					b.Fatal(err)
 				}
 				if i%8 == 7 {
-					l.Release(nil, txid)
+					l.Release(nil, txid, txid)
 					txid++
 				}
 			}
@@ -260,10 +260,10 @@ func BenchmarkListReleaseBesideLongReader(b *testing.B) {
 		}
 	}
 	live := []page.TxID{4}
-	l.Release(live, 5)
+	l.Release(live, 5, 5)
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Release(live, 5)
+		l.Release(live, 5, 5)
 	}
 }
 
@@ -279,9 +279,9 @@ func BenchmarkListReleaseOfLongReader(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		l.Release([]page.TxID{4}, 5)
+		l.Release([]page.TxID{4}, 5, 5)
 		b.StartTimer()
-		l.Release(nil, 5)
+		l.Release(nil, 5, 5)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/extent")
 }

@@ -85,7 +85,7 @@ func TestCheckpointBoundSurvivesAllocation(t *testing.T) {
 			l.AllocateLongest(r.Uint64N(100))
 			require.LessOrEqual(t, l.CheckpointBound(), bound)
 		}
-		l.Release(nil, 2)
+		l.Release(nil, 2, 2)
 		require.LessOrEqual(t, l.CheckpointBound(), bound)
 		require.LessOrEqual(t, len(l.AppendCheckpoint(nil)), bound)
 	}

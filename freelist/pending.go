@@ -11,12 +11,14 @@ import (
 // This file is responsible for pages that left the tree and cannot be reused
 // yet. Rules:
 //
-//	F8   A pending extent with a birth and a death becomes free when death is
-//	     durable and no live snapshot s has birth <= s < death.
-//	F9   An extent waits in the bin of its death until that is durable. From
-//	     then on it hangs in the bin of the newest live snapshot that needs it:
-//	     one reason is enough, and looking at one bin finds all that waits for
-//	     it. So a Release looks at what it moves, never at all that is pending.
+//	F8   A pending extent with a birth and a death becomes free when no snapshot
+//	     s with birth <= s < death is needed: by a reader, as the newest published
+//	     one, which readers can still take, or as the newest durable one, to which
+//	     recovery goes back.
+//	F9   An extent waits in the bin of its death until that is published. From
+//	     then on it hangs in the bin of the newest snapshot that needs it: one
+//	     reason is enough, and looking at one bin finds all that waits for it. So
+//	     a Release looks at what it moves, never at all that is pending.
 //	F10  Bins are sorted by key and never empty.
 
 // entry is a pending extent: part of every snapshot s with birth <= s < death.
@@ -34,8 +36,9 @@ type bin struct {
 
 type pending struct {
 	set
-	waiting []*bin // by death, which is not known to be durable
+	waiting []*bin // by death, which is not known to be published
 	held    []*bin // by the newest snapshot that needs the entries
+	needed  []page.TxID
 	extents int
 	pages   uint64
 	end     page.ID // no extent ends above it
@@ -93,18 +96,23 @@ func (l *List) FreePages(e Extent, birth, death page.TxID) error {
 // Release makes pages reusable that nothing needs any more (F8): live are the
 // snapshots that readers hold, ascending; durable is the newest transaction that
 // is durable, the state that recovery falls back to while the next commit is in
-// flight. It does not keep live. The cost is that of the extents that move, plus
-// the number of snapshots; when nothing changed since the last call, nothing
-// moves.
+// flight; published is the newest that readers see, the same or a newer one. It
+// does not keep live. The cost is that of the extents that move, plus the number of
+// snapshots; when nothing changed since the last call, nothing moves.
 //
-// durable never falls, and a snapshot taken later is never older than durable.
-func (l *List) Release(live []page.TxID, durable page.TxID) {
+// durable and published never fall, a snapshot taken later is never older than
+// published, and the next durable one is not either.
+func (l *List) Release(live []page.TxID, durable, published page.TxID) {
 	if invariants.Enabled {
 		invariants.Check(slices.IsSorted(live), "F8: the live snapshots are not sorted")
+		invariants.Check(durable <= published, "F8: transaction %d is durable, but only %d published", durable, published)
 	}
 	p := &l.pending
+	p.needed = append(append(p.needed[:0], live...), durable, published)
+	slices.Sort(p.needed)
+	live = p.needed
 	due := 0
-	for due < len(p.waiting) && p.waiting[due].key <= durable {
+	for due < len(p.waiting) && p.waiting[due].key <= published {
 		due++
 	}
 	moving := slices.Clone(p.waiting[:due])
@@ -139,8 +147,8 @@ func (l *List) Release(live []page.TxID, durable page.TxID) {
 }
 
 // Retained returns the number of pages that hang on snapshot s (F9). For the
-// oldest live snapshot these are the pages that become reusable when it ends;
-// for a newer one, some may be needed by an older snapshot too.
+// oldest live snapshot these are the pages that become reusable when it ends, unless
+// it is the durable one; for a newer one, some may be needed by an older snapshot too.
 func (l *List) Retained(s page.TxID) uint64 {
 	i, ok := findBin(l.pending.held, s)
 	if !ok {
