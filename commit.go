@@ -56,6 +56,7 @@ type commit struct {
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
 	returned               []freelist.Extent // spilled pages given up again
+	freed                  []freelist.Extent // pages of the base that it does not need
 	stats                  TxStats
 	next                   *snapshot
 }
@@ -119,7 +120,7 @@ func (c *commit) prepare(g *group) error {
 	freed := c.pagesFreed()
 	for _, f := range freed {
 		c.stats.Freed += int64(f.n)
-		if err := c.list.FreePages(f.extent(), f.birth, c.txid); err != nil {
+		if err := c.free(f.extent(), f.birth); err != nil {
 			return err
 		}
 	}
@@ -159,6 +160,12 @@ func (c *commit) pagesFreed() []freedRun {
 		}
 	}
 	return joined
+}
+
+// free gives up pages of the base, which was written by birth.
+func (c *commit) free(e freelist.Extent, birth page.TxID) error {
+	c.freed = append(c.freed, e)
+	return c.list.FreePages(e, birth, c.txid)
 }
 
 // giveBack makes pages free that the group has taken.
@@ -279,7 +286,7 @@ func (c *commit) recordUnits() {
 		c.unrecorded()
 		return
 	}
-	m.Record = c.db.unsynced.record(c.s.freed)
+	m.Record = c.db.unsynced.record(c.freed)
 	for _, u := range c.units {
 		m.Record = append(m.Record, meta.Unit{ID: u.id})
 	}
@@ -315,7 +322,7 @@ func (c *commit) linkPage(freed []freedRun, tail []byte) error {
 	bound := len(tail) + delta.Size() + 2*extentBound
 	if fp.Checkpoint {
 		for _, l := range c.chain {
-			err := c.list.FreePages(freelist.Extent{Start: l.ID, Len: uint64(l.Pages)}, l.Birth, c.txid)
+			err := c.free(freelist.Extent{Start: l.ID, Len: uint64(l.Pages)}, l.Birth)
 			if err != nil {
 				return err
 			}

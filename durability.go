@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/meta"
 )
@@ -125,7 +126,7 @@ type unsynced struct {
 
 // record returns the units that are still in use when those in freed are not any more,
 // for a commit record.
-func (n *unsynced) record(freed []freedRun) []meta.Unit {
+func (n *unsynced) record(freed []freelist.Extent) []meta.Unit {
 	if len(n.units) == 0 {
 		return nil
 	}
@@ -140,10 +141,10 @@ func (n *unsynced) record(freed []freedRun) []meta.Unit {
 }
 
 // among returns the units that freed has pages of.
-func (n *unsynced) among(freed []freedRun) map[page.ID]bool {
+func (n *unsynced) among(freed []freelist.Extent) map[page.ID]bool {
 	ids := make(map[page.ID]bool)
-	for _, f := range freed {
-		for id := f.id; id < f.id+page.ID(f.n); id++ {
+	for _, e := range freed {
+		for id := e.Start; id < e.End(); id++ {
 			if _, ok := n.units[id]; ok {
 				ids[id] = true
 			}
@@ -159,7 +160,7 @@ func (n *unsynced) add(c *commit) {
 		n.units, n.pages = nil, 0
 		return
 	}
-	for id := range n.among(c.s.freed) {
+	for id := range n.among(c.freed) {
 		n.pages -= n.units[id].pages
 		delete(n.units, id)
 	}
