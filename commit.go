@@ -89,8 +89,8 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 	}
 	defer g.store.release()
 	c.txid = db.nextTxID - 1
-	if c.txid > db.durableTxID()+maxUnsyncedTxs {
-		c.durability = DurabilityFull
+	if c.spilled || c.txid > db.durableTxID()+maxUnsyncedTxs {
+		c.durability = DurabilityFull // see spill.go, and maxUnsyncedTxs
 	}
 	for _, m := range g.members {
 		c.durability = min(c.durability, m.durability)
