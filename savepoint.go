@@ -58,6 +58,7 @@ func (g *group) rewind(db *DB, m txMark) {
 			c.list.Withdraw(e)
 		}
 		c.taken, c.returned = c.taken[:m.out.taken], c.returned[:m.out.returned]
+		c.units = nil // a spill that failed has left them
 		c.meta.HighWater = m.out.highWater
 		g.store.highWater = m.out.highWater
 		// Pages with the number of this transaction are in the file now.
