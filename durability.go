@@ -61,7 +61,8 @@ func (tx *Tx) SetDurability(d Durability) error {
 }
 
 // Sync makes everything committed durable. Commits with DurabilityFull have done so
-// themselves. It costs a flush, or two.
+// themselves. It costs a flush, or two. It may have to wait for transactions that are
+// being committed, so a function given to Update must not call it.
 func (db *DB) Sync() error {
 	if db.current.Load() == nil {
 		return ErrDatabaseNotOpen
@@ -84,10 +85,10 @@ func (db *DB) Sync() error {
 // makeDurable flushes snap, the newest, if it is not durable yet (R5). It needs the
 // token.
 func (db *DB) makeDurable(snap *snapshot) error {
+	db.flusher.stop() // it may have come: then the next one needs to be set
 	if snap == db.durable {
 		return nil
 	}
-	db.flusher.stop()
 	if err := db.flushMeta(snap.slot); err != nil {
 		return err
 	}
