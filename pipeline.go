@@ -192,7 +192,9 @@ func (db *DB) settle(m *member) error {
 		if <-m.signal == done {
 			return m.err
 		}
-		db.writer.lockFirst()
+		if !db.writer.lockFirst(m.signal) {
+			return m.err // who had the lock has written the group out (settleAll)
+		}
 		leads = db.token.accept(m)
 	}
 	db.writeGroup(false)
