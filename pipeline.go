@@ -144,8 +144,11 @@ func (db *DB) openGroup() *group {
 	if db.group != nil {
 		return db.group
 	}
+	// In this order: a reader that comes after the look at the readers has what was
+	// durable before it, or something newer. A flush may end meanwhile.
+	durable := db.durableTxID()
 	live := db.readers.live()
-	db.space.list.Release(live, db.durableTxID())
+	db.space.list.Release(live, durable)
 	db.stats.space(db.space.list)
 	m := &db.head.meta
 	g := &group{base: db.head, root: rootHeader(m), sequence: m.Root.Sequence}
