@@ -4,7 +4,6 @@ package folio_test
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -81,5 +80,3 @@ func TestCrashUnsyncedGrowth(t *testing.T) {
 		require.NoError(t, mustHoldOneOf(disk.Crash(cut, 8192, rnd), states), "crash %d at event %d", i, cut)
 	}
 }
-
-var _ = fmt.Sprint
