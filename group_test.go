@@ -6,6 +6,8 @@ package folio_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
+	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
@@ -328,4 +331,96 @@ func testGroupFault(t *testing.T, o folio.Options, members []func(*folio.Tx) err
 		require.NoError(t, h.db.Close())
 	}
 	return hit
+}
+
+// TestGroupReaders: readers see whole transactions, and the same to their end, while
+// groups are flushed and pages reused as fast as they can be.
+func TestGroupReaders(t *testing.T) {
+	const keys, writers = 40, 4
+	db, err := folio.OpenFS(slowSync{vfs.NewMem()}, "db", 0o600, nil)
+	require.NoError(t, err)
+	rounds := 250
+	if testing.Short() {
+		rounds = 50
+	}
+	write := func(n int) error {
+		return db.Update(func(tx *folio.Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			for i := 0; i < keys && err == nil; i++ {
+				err = b.Put(fmt.Appendf(nil, "%02d", i), fmt.Appendf(nil, "%0500d", n))
+			}
+			return err
+		})
+	}
+	require.NoError(t, write(0))
+	var writing, reading sync.WaitGroup
+	stop := make(chan struct{})
+	for w := range writers {
+		writing.Go(func() {
+			for i := range rounds {
+				if err := write(w*rounds + i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 2 {
+		reading.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := db.View(func(tx *folio.Tx) error { return sameValues(tx, keys) }); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	close(stop)
+	reading.Wait()
+	require.NoError(t, db.View(foliotest.Check))
+	require.NoError(t, db.Close())
+}
+
+// slowSync is a file system whose syncs let others run.
+type slowSync struct{ vfs.FS }
+
+func (s slowSync) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
+	f, err := s.FS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return slowFile{f}, nil
+}
+
+type slowFile struct{ vfs.File }
+
+func (f slowFile) Sync() error {
+	for range 20 {
+		runtime.Gosched()
+	}
+	return f.File.Sync()
+}
+
+// sameValues makes sure that all keys have one value, for a while.
+func sameValues(tx *folio.Tx, keys int) error {
+	b := tx.Bucket([]byte("b"))
+	first := string(b.Get([]byte("00")))
+	for range 5 {
+		n := 0
+		for k, v := range b.All() {
+			if n++; string(v) != first {
+				return fmt.Errorf("key %s: %s, expected %s", k, foliotest.Short(v[480:]), first[480:])
+			}
+		}
+		if n != keys {
+			return fmt.Errorf("%d keys", n)
+		}
+		runtime.Gosched()
+	}
+	return nil
 }
