@@ -22,6 +22,7 @@ package folio
 // recovery goes back to the durable one, none of whose pages was touched (R3).
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -56,7 +57,19 @@ func (tx *Tx) SetDurability(d Durability) error {
 	if err := tx.root.changeable(); err != nil {
 		return err
 	}
+	if err := d.check(); err != nil {
+		return err
+	}
 	tx.durability = d
+	return nil
+}
+
+// check returns an error if d is none of the three: in a group it would count as
+// stronger than all, and flush nothing.
+func (d Durability) check() error {
+	if d < DurabilityFull || d > DurabilityNone {
+		return fmt.Errorf("folio: there is no durability %d", d)
+	}
 	return nil
 }
 
