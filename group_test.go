@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -177,6 +178,68 @@ func TestGroupFlushFails(t *testing.T) {
 			require.NoError(t, db.Close())
 		})
 	}
+}
+
+// TestGroupClose closes the database while transactions wait for their flush.
+func TestGroupClose(t *testing.T) {
+	for _, d := range []folio.Durability{full, none} {
+		h := newHeld(t, folio.Options{Durability: d})
+		require.NoError(t, h.db.Update(putAs("a", 3, 10)))
+		arrived, release := h.hold()
+		synced := make(chan error, 1)
+		go func() { synced <- h.db.Sync() }()
+		<-arrived
+		second := h.update(putAs("b", 3, 10))
+		third := h.update(putAs("c", 3, 10))
+		closed := make(chan error, 1)
+		go func() { closed <- h.db.Close() }()
+		release <- nil
+		for _, result := range []chan error{synced, second, third, closed} {
+			require.NoError(t, <-result)
+		}
+		require.ErrorIs(t, h.db.Update(nothing), folio.ErrDatabaseNotOpen)
+		require.ErrorIs(t, h.db.Sync(), folio.ErrDatabaseNotOpen)
+		db, err := folio.OpenFS(h.disk.Crash(h.disk.Events(), 8192, rand.New(rand.NewPCG(1, 1))), crashFile, 0o600, nil)
+		require.NoError(t, err)
+		got, err := names(db)
+		require.NoError(t, err)
+		require.Equal(t, "a3 b3 c3 ", got)
+		require.NoError(t, db.Close())
+	}
+}
+
+// TestGroupPanics: a function that panics, or ends its goroutine, undoes its own
+// transaction and no other of the group.
+func TestGroupPanics(t *testing.T) {
+	h := newHeld(t, folio.Options{MaxDirty: 40 * 4096})
+	require.NoError(t, h.db.Update(putAs("a", 3, 10)))
+	arrived, release := h.hold()
+	synced := make(chan error, 1)
+	go func() { synced <- h.db.Sync() }()
+	<-arrived
+	second := h.update(putAs("b", 3, 10))
+	ended := make(chan any)
+	for _, end := range []func(){func() { panic("end") }, runtime.Goexit} {
+		ran := make(chan struct{})
+		go func() {
+			defer func() { ended <- recover() }()
+			_ = h.db.Update(func(tx *folio.Tx) error {
+				defer close(ran)
+				must(putAs("gone", 400, 900)(tx))
+				end()
+				return nil
+			})
+		}()
+		<-ran
+	}
+	third := h.update(putAs("c", 3, 10))
+	release <- nil
+	require.NoError(t, <-synced)
+	require.NoError(t, <-second)
+	require.NoError(t, <-third)
+	require.ElementsMatch(t, []any{"end", nil}, []any{<-ended, <-ended})
+	h.mustHold("a3 b3 c3 ")
+	require.NoError(t, h.db.Close())
 }
 
 // groupFault is what fails while a group is written.
