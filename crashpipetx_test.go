@@ -184,12 +184,14 @@ func pipeFree(durability pipeDurability, do pipeTx) func(*pipeHistory, bool) err
 			return nil
 		})
 		defer h.setGate(nil)
-		var g pipeGoroutines
-		for i := range 4 {
-			ds := make([]folio.Durability, n)
-			for j := range ds {
-				ds[j] = durability(h)
+		var durabilities [4][]folio.Durability
+		for i := range durabilities {
+			for range n {
+				durabilities[i] = append(durabilities[i], durability(h))
 			}
+		}
+		var g pipeGoroutines
+		for i, ds := range durabilities {
 			g.run(func() error {
 				for j, d := range ds {
 					if err := h.one(d, do); err != nil {
