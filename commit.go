@@ -90,8 +90,8 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 	}
 	defer g.store.release()
 	c.txid = db.nextTxID - 1
-	if c.txid > db.durableTxID()+maxUnsyncedTxs {
-		c.durability = DurabilityFull
+	if c.spilled || c.txid > db.durableTxID()+maxUnsyncedTxs {
+		c.durability = DurabilityFull // see spill.go, and maxUnsyncedTxs
 	}
 	for _, m := range g.members {
 		c.durability = min(c.durability, m.durability)
@@ -401,11 +401,17 @@ func (c *commit) sumRecord() {
 }
 
 // storeMeta stores m to slot without a flush. If that fails, what the slot held before
-// is put back, so that nobody takes m for committed.
+// is put back, so that nobody takes m for committed. If what it held is committed and
+// not durable, it is the only meta that says so, and must not be torn should the
+// process die now.
 func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 	var b [meta.Size]byte
 	meta.Encode(b[:], m, slot)
-	if err := db.pager.WriteMeta(slot, b[:]); err != nil {
+	write := db.pager.WriteMeta
+	if db.current.Load() != db.durable {
+		write = db.pager.ReplaceMeta
+	}
+	if err := write(slot, b[:]); err != nil {
 		return errors.Join(err, db.pager.RestoreMeta(slot, db.metas[slot][:]))
 	}
 	db.metas[slot] = b

@@ -22,6 +22,7 @@ package folio
 // recovery goes back to the durable one, none of whose pages was touched (R3).
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -57,12 +58,25 @@ func (tx *Tx) SetDurability(d Durability) error {
 	if err := tx.root.changeable(); err != nil {
 		return err
 	}
+	if err := d.check(); err != nil {
+		return err
+	}
 	tx.durability = d
 	return nil
 }
 
+// check returns an error if d is none of the three: in a group it would count as
+// stronger than all, and flush nothing.
+func (d Durability) check() error {
+	if d < DurabilityFull || d > DurabilityNone {
+		return fmt.Errorf("folio: there is no durability %d", d)
+	}
+	return nil
+}
+
 // Sync makes everything committed durable. Commits with DurabilityFull have done so
-// themselves. It costs a flush, or two.
+// themselves. It costs a flush, or two. It may have to wait for transactions that are
+// being committed, so a function given to Update must not call it.
 func (db *DB) Sync() error {
 	if db.current.Load() == nil {
 		return ErrDatabaseNotOpen
@@ -85,10 +99,10 @@ func (db *DB) Sync() error {
 // makeDurable flushes snap, the newest, if it is not durable yet (R5). It needs the
 // token.
 func (db *DB) makeDurable(snap *snapshot) error {
+	db.flusher.stop() // it may have come: then the next one needs to be set
 	if snap == db.durable {
 		return nil
 	}
-	db.flusher.stop()
 	if err := db.flushMeta(snap.slot); err != nil {
 		return err
 	}

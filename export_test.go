@@ -15,3 +15,6 @@ func OpenFS(fsys vfs.FS, path string, mode os.FileMode, o *Options) (*DB, error)
 	}
 	return openFS(fsys, path, mode, *o)
 }
+
+// GroupFull tells whether the next transaction may have to wait for a flush.
+func (tx *Tx) GroupFull() bool { return 2*(tx.store.pages+8) > tx.store.maxDirty }

@@ -144,8 +144,12 @@ func (db *DB) openGroup() *group {
 	if db.group != nil {
 		return db.group
 	}
+	// In this order: a reader that comes after the look at the readers has what was
+	// durable or published before it, or something newer. A flush may end meanwhile.
+	durable := db.durableTxID()
+	published := db.current.Load().meta.TxID
 	live := db.readers.live()
-	db.space.list.Release(live, db.durableTxID(), db.current.Load().meta.TxID)
+	db.space.list.Release(live, durable, published)
 	db.stats.space(db.space.list)
 	m := &db.head.meta
 	g := &group{base: db.head, root: rootHeader(m), sequence: m.Root.Sequence}
@@ -153,7 +157,7 @@ func (db *DB) openGroup() *group {
 	g.store.maxDirty = uint64(db.opts.maxDirty() / int64(db.pageSize))
 	g.store.spillAt = g.store.maxDirty
 	g.trees = btree.NewWriter(g.store)
-	g.slow = db.slow.note(live, db.current.Load().meta.TxID, func(txid page.TxID) int64 {
+	g.slow = db.slow.note(live, published, func(txid page.TxID) int64 {
 		return int64(db.space.list.Retained(txid)) * int64(db.pageSize)
 	}, &db.opts)
 	db.group = g
@@ -192,7 +196,9 @@ func (db *DB) settle(m *member) error {
 		if <-m.signal == done {
 			return m.err
 		}
-		db.writer.lockFirst()
+		if !db.writer.lockFirst(m.signal) {
+			return m.err // who had the lock has written the group out (settleAll)
+		}
 		leads = db.token.accept(m)
 	}
 	db.writeGroup(false)

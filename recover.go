@@ -201,6 +201,11 @@ func (db *DB) secure() error {
 // complete tells whether all pages that m needs are on disk as the commit wrote them:
 // an error that wraps ErrCorrupt if not.
 func (db *DB) complete(m meta.Meta) error {
+	// A page that an earlier commit without a flush appended can be free by now: then
+	// no record has it, but the length is as lost.
+	if int64(m.HighWater)*int64(db.pageSize) > db.pager.FileSize() {
+		return page.Corrupt(m.HighWater-1, 0, "the file ends before it")
+	}
 	if m.Weak {
 		return db.completeSince(&m)
 	}
@@ -242,9 +247,6 @@ func (db *DB) complete(m meta.Meta) error {
 // than m.Since, which was durable. Older pages refer to older ones only, so there is
 // no need to look at them.
 func (db *DB) completeSince(m *meta.Meta) error {
-	if int64(m.HighWater)*int64(db.pageSize) > db.pager.FileSize() {
-		return page.Corrupt(m.HighWater-1, 0, "the file ends before it")
-	}
 	if _, err := readSpace(db.pager, m); err != nil {
 		return err
 	}

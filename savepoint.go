@@ -58,6 +58,7 @@ func (g *group) rewind(db *DB, m txMark) {
 			c.list.Withdraw(e)
 		}
 		c.taken, c.returned = c.taken[:m.out.taken], c.returned[:m.out.returned]
+		c.units = nil // a spill that failed has left them
 		c.meta.HighWater = m.out.highWater
 		g.store.highWater = m.out.highWater
 		// Pages with the number of this transaction are in the file now.
@@ -106,7 +107,9 @@ func (sp *Savepoint) Rollback() error {
 	clear(tx.onCommit[sp.mark.handlers:])
 	tx.onCommit = tx.onCommit[:sp.mark.handlers]
 	tx.root.sequence, tx.root.changed = sp.mark.sequence, sp.mark.changed
-	return tx.change(func() error { return tx.reload(sp.mark.root) })
+	// This is no change: before the trees have been read anew nothing can be spilled.
+	tx.guarded(func() { err = tx.reload(sp.mark.root) })
+	return tx.check(err)
 }
 
 // Release keeps what was done since the savepoint, as part of the transaction, and

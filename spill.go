@@ -7,7 +7,9 @@ package folio
 // the meta is missing. Then their memory goes, and they are pages of the file like
 // any other, but of a state that nobody sees. A crash leaves them in free places; a
 // rollback gives the places back; the commit flushes them all before it writes its
-// meta.
+// meta, whatever its durability: a place can have been written more than once by then,
+// with the same transaction number, so recovery could not tell whether the last of
+// that is there.
 //
 // Pages within the boundary of a mark (D1) stay in the heap, and so do those which
 // refer to them: they must be there when the transaction goes back to the mark.

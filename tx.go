@@ -255,9 +255,13 @@ func (tx *Tx) abandon() error {
 	}
 	db.closeGroup()
 	db.writer.unlock()
-	if db.current.Load() != g.base && db.pager.Err() == nil {
-		db.token.take(false) // until the flush in progress has ended
-		db.token.release()
+	if db.current.Load() == g.base {
+		return nil
+	}
+	db.token.take(false) // until the flush in progress has ended
+	db.token.release()
+	if now := db.current.Load(); now != nil && now.meta.TxID < g.base.meta.TxID {
+		return g.onTop(db)
 	}
 	return nil
 }

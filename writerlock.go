@@ -61,19 +61,34 @@ func (l *writerLock) lock(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// lockFirst waits for the lock before all others. Only one goroutine at a time
-// may.
-func (l *writerLock) lockFirst() {
+// lockFirst waits for the lock before all others, or until it is not needed any more,
+// and tells whether it has the lock. Only one goroutine at a time may wait here.
+func (l *writerLock) lockFirst(unneeded <-chan signal) bool {
 	l.mu.Lock()
 	if !l.held {
 		l.held = true
 		l.mu.Unlock()
-		return
+		return true
 	}
 	turn := make(chan struct{}, 1)
 	l.first = turn
 	l.mu.Unlock()
+	select {
+	case <-turn:
+		return true
+	case <-unneeded:
+	}
+	l.mu.Lock()
+	if l.first == turn {
+		l.first = nil
+		l.mu.Unlock()
+		return false
+	}
+	l.mu.Unlock()
+	// It was handed to us at the same moment.
 	<-turn
+	l.unlock()
+	return false
 }
 
 // unlock hands the lock to the next in line.

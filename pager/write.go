@@ -66,8 +66,15 @@ const startMin = 64 << 10
 
 // WriteMeta writes the start of meta page slot, 0 or 1; b is at most a page. The
 // file must hold the meta pages. It does not sync. Nobody may read the slot
-// through a View at the same time. Errors are those of Write.
-func (p *Pager) WriteMeta(slot int, b []byte) error {
+// through a View at the same time. Errors are those of Write. If the process dies
+// meanwhile, a mixture of the old bytes and the new can be left.
+func (p *Pager) WriteMeta(slot int, b []byte) error { return p.writeMeta(slot, b, true) }
+
+// ReplaceMeta is WriteMeta for a slot whose bytes still count: if the process dies,
+// the old ones or the new ones are left, for it is one system call.
+func (p *Pager) ReplaceMeta(slot int, b []byte) error { return p.writeMeta(slot, b, false) }
+
+func (p *Pager) writeMeta(slot int, b []byte, mapped bool) error {
 	if err := p.checkWrite(); err != nil {
 		return err
 	}
@@ -78,7 +85,7 @@ func (p *Pager) WriteMeta(slot int, b []byte) error {
 		return fmt.Errorf("pager: write meta %d: the file holds no meta pages", slot)
 	}
 	off := int64(slot) * p.pageSize
-	if p.metaMap.store(p.file, page.NumMetas*p.pageSize, off, b) {
+	if mapped && p.metaMap.store(p.file, page.NumMetas*p.pageSize, off, b) {
 		p.pagesWritten.Add(1)
 		p.bytesWritten.Add(uint64(len(b)))
 		return nil

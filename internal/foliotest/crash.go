@@ -6,8 +6,9 @@ import (
 
 // This file is responsible for what is left of a disk after a crash. Rules:
 //
-//	D4  What a sync covers is there. Of what came after the last sync, any subset
-//	    of the sectors can be there; sectors are not torn.
+//	D4  What a sync covers is there: what was done before it began, once it has
+//	    ended. Of all else any subset of the sectors can be there; sectors are not
+//	    torn.
 //	D5  The length of a file is what it was at the last sync, or any that it had
 //	    since. Bytes behind it are gone, and bytes that it uncovers and that
 //	    nobody wrote are zero.
@@ -146,9 +147,9 @@ func (d *Disk) crashNames(cut int, k *keeper) map[string]*inode {
 func (d *Disk) crashFile(n *inode, cut int, k *keeper) []byte {
 	synced := -1
 	if !d.Controls.SyncNothing {
-		for i, e := range d.events[:cut] {
+		for _, e := range d.events[:cut] {
 			if e.kind == evSync && e.inode == n {
-				synced = i
+				synced = max(synced, int(e.off)-1)
 			}
 		}
 	}
@@ -230,7 +231,10 @@ func (d *Disk) Settle() int {
 	for i, e := range d.events {
 		switch e.kind {
 		case evSync:
-			until = i + 1 // the tests have one file that is not finished
+			until = max(until, int(e.off)) // the tests have one file that is not finished
+			if until == i {
+				until++ // the sync itself has nothing to say any more
+			}
 		case evName:
 			pending = true
 		case evSyncDir:
@@ -254,5 +258,10 @@ func (d *Disk) Settle() int {
 		}
 	}
 	d.events = append([]event(nil), d.events[until:]...)
+	for i := range d.events {
+		if e := &d.events[i]; e.kind == evSync {
+			e.off = max(0, e.off-int64(until))
+		}
+	}
 	return until
 }

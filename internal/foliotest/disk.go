@@ -33,8 +33,12 @@ type Controls struct {
 // Disk is a file system in memory that can be cut off at any time. It is a
 // vfs.FS. All methods may be called concurrently.
 type Disk struct {
-	NoMapWritable bool // set before use
+	NoMapWritable bool // set before use: stores that nobody waits for need it
 	Controls      Controls
+	// OnSync, if it is set before use, is called in each Sync, between its beginning
+	// and its end. What is written meanwhile is not covered. If it returns an error,
+	// so does Sync, and nothing is durable.
+	OnSync func() error
 
 	mu     sync.Mutex
 	base   map[string]*inode // durable names at the start
@@ -48,8 +52,8 @@ type eventKind uint8
 const (
 	evWrite  eventKind = iota // data at off
 	evLength                  // of the file, becomes off
-	evSync
-	evName // name now means inode; nil: nothing
+	evSync                    // of what was there before event off
+	evName                    // name now means inode; nil: nothing
 	evSyncDir
 )
 
@@ -301,11 +305,17 @@ func (f *diskFile) Size() (int64, error) {
 
 func (f *diskFile) Sync() error {
 	err := f.enter("sync")
-	defer f.leave()
+	begun := len(f.disk.events)
+	f.leave()
+	if err == nil && f.disk.OnSync != nil {
+		err = f.disk.OnSync()
+	}
 	if err != nil {
 		return err
 	}
-	f.disk.events = append(f.disk.events, event{kind: evSync, inode: f.inode})
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	f.disk.events = append(f.disk.events, event{kind: evSync, inode: f.inode, off: int64(begun)})
 	return nil
 }
 
