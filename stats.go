@@ -22,9 +22,9 @@ type Stats struct {
 	TxN     int // read transactions begun
 	OpenTxN int // read transactions open
 
-	FileSize   int64  // bytes of the file
-	Size       int64  // bytes up to the high-water mark
-	Oldest     int    // txid of the oldest snapshot being read, 0: none
+	FileSize int64 // bytes of the file
+	Size     int64 // bytes up to the high-water mark
+	Oldest   int   // txid of the oldest snapshot being read, 0: none
 	// OldestAge is how long ago that snapshot was replaced by a newer one, zero if
 	// it is the newest; Retained is how many bytes of freed pages cannot be reused
 	// because of it. Both are as of the newest commit.
@@ -80,8 +80,8 @@ func (s *TxStats) Sub(other *TxStats) TxStats {
 // the last one.
 type counters struct {
 	commits, groups, twoFlushes, pages, runPages, freed, spacePages atomic.Int64
-	free, pending                                           atomic.Uint64
-	known                                                   atomic.Bool // free and pending are
+	free, pending                                                   atomic.Uint64
+	known                                                           atomic.Bool // free and pending are
 }
 
 // committed counts commit c, which has been published.
