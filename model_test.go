@@ -59,7 +59,9 @@ func (c modelConfig) String() string {
 
 // groups tells whether a small commit takes one flush, which is in progress without
 // the writer lock.
-func (c modelConfig) groups() bool { return !c.twoFlushes && c.durability == folio.DurabilityFull }
+func (c modelConfig) groups() bool {
+	return !c.twoFlushes && c.durability == folio.DurabilityFull && c.maxDirty != 1
+}
 
 // dirtyLimit returns what MaxDirty is for a seed: the default, or a few pages, or so
 // little that every change finds too much.
@@ -222,7 +224,9 @@ func runModel(dir string, cfg modelConfig, ops []modelOp) (err error) {
 				f.error = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			}
 			err = f.error
-			r.abandon()
+			if ours {
+				r.abandon()
+			} // else it may have left locks behind
 		}
 	}()
 	r.open()
@@ -248,6 +252,8 @@ func (r *modelRun) open() {
 	})
 	must(err)
 	r.db = db
+	// The first one makes durable what Open has found, which takes a flush.
+	must(db.Update(func(*folio.Tx) error { return nil }))
 }
 
 // abandon closes what a failed run has left open.

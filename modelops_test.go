@@ -404,9 +404,7 @@ func endCommit(r *modelRun, body func(*folio.Tx)) {
 	must(err)
 	body(tx)
 	// Whoever has begun it, anybody may end it.
-	ended := make(chan error)
-	go func() { ended <- tx.Commit() }()
-	must(<-ended)
+	r.elsewhere(func() { must(tx.Commit()) })
 	wantErr("Commit after Commit", tx.Commit(), folio.ErrTxClosed)
 	r.done = r.work
 }
@@ -442,14 +440,9 @@ func endPanic(r *modelRun, body func(*folio.Tx)) {
 }
 
 func endGoexit(r *modelRun, body func(*folio.Tx)) {
-	failed := make(chan any, 1)
-	go func() {
-		defer func() { failed <- recover() }()
+	r.elsewhere(func() {
 		_ = r.db.Update(func(tx *folio.Tx) error { body(tx); runtime.Goexit(); return nil })
-	}()
-	if p := <-failed; p != nil {
-		panic(p)
-	}
+	})
 }
 
 func endReopen(r *modelRun, body func(*folio.Tx)) {
