@@ -20,7 +20,7 @@ import (
 // than leaves. All in one piece if possible, for a flush costs by the piece.
 func (c *commit) place() {
 	order := slices.Concat(c.leaves, c.runs, c.branches)
-	if id, ok := c.takeWhole(c.s.pages); ok {
+	if id, ok := c.takeWhole(c.pages); ok {
 		for _, i := range order {
 			id = c.put(i, id)
 		}
