@@ -4,7 +4,9 @@ package folio_test
 // leave transactions waiting for a flush.
 
 import (
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 
 	"github.com/foliodb/folio"
@@ -123,12 +125,20 @@ func (r *modelRun) nested(o modelOp, body []modelOp) {
 func (r *modelRun) elsewhere(fn func()) {
 	failed := make(chan any, 1)
 	go func() {
-		defer func() { failed <- recover() }()
+		defer func() { failed <- withStack(recover()) }()
 		fn()
 	}()
 	if p := <-failed; p != nil {
 		panic(p)
 	}
+}
+
+// withStack makes what was recovered say where it came from.
+func withStack(p any) any {
+	if _, ours := p.(modelFailure); p == nil || ours {
+		return p
+	}
+	return fmt.Errorf("%v\n%s", p, debug.Stack())
 }
 
 func (r *modelRun) nestedPanic(fn func(*folio.Tx) error) {
@@ -285,7 +295,7 @@ func endJoin(r *modelRun, o modelOp, body func(*folio.Tx)) {
 	r.wait(func() error {
 		return r.db.Update(func(tx *folio.Tx) error {
 			defer close(ran)
-			defer func() { failed <- recover() }()
+			defer func() { failed <- withStack(recover()) }()
 			body(tx)
 			if fails {
 				return errModel

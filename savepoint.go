@@ -106,7 +106,7 @@ func (sp *Savepoint) Rollback() error {
 	clear(tx.onCommit[sp.mark.handlers:])
 	tx.onCommit = tx.onCommit[:sp.mark.handlers]
 	tx.root.sequence, tx.root.changed = sp.mark.sequence, sp.mark.changed
-	return tx.change(func() error { return tx.reload(sp.mark.root) })
+	return tx.attempt(func() error { return tx.reload(sp.mark.root) })
 }
 
 // Release keeps what was done since the savepoint, as part of the transaction, and
