@@ -49,20 +49,38 @@ func (g *group) outMark() outMark {
 func (g *group) rewind(db *DB, m txMark) {
 	g.trees.Forget()
 	g.store.rollback(m.mark)
-	if c := g.out; c != nil {
-		taken, returned := freelist.Net(slices.Clone(c.taken[m.out.taken:]), slices.Clone(c.returned[m.out.returned:]))
-		for _, e := range taken {
-			c.list.Return(e)
-		}
-		for _, e := range returned {
-			c.list.Withdraw(e)
-		}
-		c.taken, c.returned = c.taken[:m.out.taken], c.returned[:m.out.returned]
-		c.meta.HighWater = m.out.highWater
-		g.store.highWater = m.out.highWater
+	if g.out != nil {
+		g.rewindSpilled(m)
 		// Pages with the number of this transaction are in the file now.
 		db.nextTxID++
 	}
+}
+
+// rewindSpilled gives back the places of what has been spilled since m. As long as
+// the application may look at the pages there, they are only freed, as those are
+// which the transaction has given up, and stay as they are until it has ended.
+func (g *group) rewindSpilled(m txMark) {
+	c := g.out
+	taken, returned := freelist.Net(slices.Clone(c.taken[m.out.taken:]), slices.Clone(c.returned[m.out.returned:]))
+	if g.store.exposed {
+		// Nothing was returned: a savepoint keeps reuseOwn from doing so.
+		if n := c.meta.HighWater - m.out.highWater; n > 0 {
+			taken = append(taken, freelist.Extent{Start: m.out.highWater, Len: uint64(n)})
+		}
+		for _, e := range taken {
+			g.store.freed = append(g.store.freed, freedRun{e.Start, e.Len, c.txid})
+		}
+		return
+	}
+	for _, e := range taken {
+		c.list.Return(e)
+	}
+	for _, e := range returned {
+		c.list.Withdraw(e)
+	}
+	c.taken, c.returned = c.taken[:m.out.taken], c.returned[:m.out.returned]
+	c.meta.HighWater = m.out.highWater
+	g.store.highWater = m.out.highWater
 }
 
 // Savepoint is a state of a write transaction that it can go back to.
