@@ -165,16 +165,17 @@ type modelRun struct {
 	seen *foliotest.Bucket // what readers see
 
 	// In a write transaction:
-	tx    *folio.Tx
-	work  *foliotest.Bucket // what it sees
-	at    *folio.Bucket     // the current bucket, and its model
-	model *foliotest.Bucket
-	names []string // of the current bucket
-	lent  []lent
-	saves []modelSave
-	held  []modelHandle
-	calls []uint32  // expected of OnCommit
-	ran   *[]uint32 // those that came
+	tx      *folio.Tx
+	work    *foliotest.Bucket // what it sees
+	at      *folio.Bucket     // the current bucket, and its model
+	model   *foliotest.Bucket
+	names   []string // of the current bucket
+	lent    []lent
+	saves   []modelSave
+	saveIDs int
+	held    []modelHandle
+	calls   []uint32  // expected of OnCommit
+	ran     *[]uint32 // those that came
 
 	waiting []modelWait // transactions that wait for the gate, in order
 

@@ -18,6 +18,7 @@ type modelSave struct {
 	sp    *folio.Savepoint // nil: it belongs to a Nested
 	work  *foliotest.Bucket
 	calls int
+	id    int // different from that of all others
 }
 
 // modelHandle is a Bucket that is kept while everything changes around it, with a
@@ -38,7 +39,8 @@ func (r *modelRun) savepoint(modelOp) {
 }
 
 func (r *modelRun) pushSave(sp *folio.Savepoint) {
-	r.saves = append(r.saves, modelSave{sp, r.work.Clone(), len(r.calls)})
+	r.saveIDs++
+	r.saves = append(r.saves, modelSave{sp, r.work.Clone(), len(r.calls), r.saveIDs})
 }
 
 // save returns the place of a savepoint; false if there is none.
@@ -90,7 +92,7 @@ func (r *modelRun) release(o modelOp) {
 
 // nested runs body in a Nested, which ends in one of several ways.
 func (r *modelRun) nested(o modelOp, body []modelOp) {
-	depth := len(r.saves)
+	depth, id := len(r.saves), r.saveIDs+1
 	fn := func(how error) func(*folio.Tx) error {
 		return func(tx *folio.Tx) error {
 			if tx != r.tx {
@@ -109,15 +111,15 @@ func (r *modelRun) nested(o modelOp, body []modelOp) {
 	}
 	switch o.b % 8 {
 	case 4, 5:
-		r.afterNested(depth, true, r.tx.Nested(fn(errModel)), errModel)
+		r.afterNested(depth, id, true, r.tx.Nested(fn(errModel)), errModel)
 	case 6:
 		r.nestedPanic(fn(errModel))
-		r.afterNested(depth, true, nil, nil)
+		r.afterNested(depth, id, true, nil, nil)
 	case 7:
 		r.elsewhere(func() { _ = r.tx.Nested(fn(nil)) })
-		r.afterNested(depth, true, nil, nil)
+		r.afterNested(depth, id, true, nil, nil)
 	default:
-		r.afterNested(depth, false, r.tx.Nested(fn(nil)), nil)
+		r.afterNested(depth, id, false, r.tx.Nested(fn(nil)), nil)
 	}
 }
 
@@ -152,8 +154,8 @@ func (r *modelRun) nestedPanic(fn func(*folio.Tx) error) {
 }
 
 // afterNested checks what a Nested has returned, whose savepoint was at depth.
-func (r *modelRun) afterNested(depth int, undone bool, err, want error) {
-	if len(r.saves) <= depth {
+func (r *modelRun) afterNested(depth, id int, undone bool, err, want error) {
+	if len(r.saves) <= depth || r.saves[depth].id != id {
 		// The function went back to something before, or gave it up.
 		if err != nil || !undone {
 			wantErr("Nested without its savepoint", err, folio.ErrSavepointReleased)
