@@ -144,8 +144,11 @@ func (db *DB) openGroup() *group {
 	if db.group != nil {
 		return db.group
 	}
+	// In this order: a reader that is not among live has come since, and so sees a
+	// state that is not older than durable (readers.go). A flush can end meanwhile.
+	durable := db.durableTxID()
 	live := db.readers.live()
-	db.space.list.Release(live, db.durableTxID())
+	db.space.list.Release(live, durable)
 	db.stats.space(db.space.list)
 	m := &db.head.meta
 	g := &group{base: db.head, root: rootHeader(m), sequence: m.Root.Sequence}
@@ -192,7 +195,9 @@ func (db *DB) settle(m *member) error {
 		if <-m.signal == done {
 			return m.err
 		}
-		db.writer.lockFirst()
+		if !db.writer.lockFirst(m.signal) {
+			return m.err // another has led, and keeps the lock (G5)
+		}
 		leads = db.token.accept(m)
 	}
 	db.writeGroup(false)

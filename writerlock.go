@@ -61,19 +61,33 @@ func (l *writerLock) lock(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// lockFirst waits for the lock before all others. Only one goroutine at a time
-// may.
-func (l *writerLock) lockFirst() {
+// lockFirst waits for the lock before all others, until there is a signal: it
+// returns false then, without the lock. Only one goroutine at a time may.
+func (l *writerLock) lockFirst(stop <-chan signal) bool {
 	l.mu.Lock()
 	if !l.held {
 		l.held = true
 		l.mu.Unlock()
-		return
+		return true
 	}
 	turn := make(chan struct{}, 1)
 	l.first = turn
 	l.mu.Unlock()
-	<-turn
+	select {
+	case <-turn:
+		return true
+	case <-stop:
+	}
+	l.mu.Lock()
+	handed := l.first != turn
+	if !handed {
+		l.first = nil
+	}
+	l.mu.Unlock()
+	if handed {
+		l.unlock()
+	}
+	return false
 }
 
 // unlock hands the lock to the next in line.
