@@ -56,6 +56,7 @@ type commit struct {
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
 	returned               []freelist.Extent // spilled pages given up again
+	forgetAt               int               // entries of both at which they are joined (spill.go)
 	stats                  TxStats
 	next                   *snapshot
 }
@@ -567,6 +568,9 @@ func worthShrinking(size, need int64) bool { return size > need+need/4+(8<<20) }
 // mustCheck is StrictMode.
 func (db *DB) mustCheck() {
 	tx, err := db.beginRead()
+	if err == ErrDatabaseNotOpen {
+		return // somebody has closed it meanwhile
+	}
 	if err != nil {
 		panic(fmt.Sprintf("folio: strict mode: %v", err))
 	}

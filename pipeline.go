@@ -44,7 +44,7 @@ type group struct {
 	sequence uint64       // of the root bucket
 	members  []*member    // sealed, in order
 	out      *commit      // what is written already, nil: nothing
-	slow     *SlowReader  // to be reported
+	slow     *SlowReader  // to be reported, by the first member
 }
 
 // member is a sealed transaction that waits for its flush.
@@ -53,6 +53,7 @@ type member struct {
 	watching   bool        // it has changed nothing, and waits for what it has seen
 	signal     chan signal // buffered
 	err        error       // once it is done
+	slow       *SlowReader // for it to report when it holds no lock
 }
 
 type signal int
@@ -189,19 +190,27 @@ func (g *group) seal(tx *Tx) *member {
 // settle gets sealed transaction m written, as leader or by waiting for it. It needs
 // the writer lock, which it lets go.
 func (db *DB) settle(m *member) error {
-	leads := db.token.join(m)
-	for !leads {
+	if db.leads(m) {
+		db.writeGroup(false)
+	}
+	if m.slow != nil {
+		db.opts.OnSlowReader(*m.slow)
+	}
+	return m.err
+}
+
+// leads waits until m is done or, then it returns true, has the token and the lock.
+func (db *DB) leads(m *member) bool {
+	for got := db.token.join(m); !got; got = db.token.accept(m) {
 		db.writer.unlock()
 		if <-m.signal == done {
-			return m.err
+			return false
 		}
 		if !db.writer.lockFirst(m.signal) {
-			return m.err // another has led, and keeps the lock (G5)
+			return false // another has led, and keeps the lock (G5)
 		}
-		leads = db.token.accept(m)
 	}
-	db.writeGroup(false)
-	return m.err
+	return true
 }
 
 // writeGroup writes the open group out and makes it as durable as its members want.
@@ -211,6 +220,10 @@ func (db *DB) writeGroup(keepLock bool) {
 	g := db.group
 	db.group = nil
 	db.token.begun()
+	if g.slow != nil {
+		db.slow.reported(g.slow)
+		g.members[0].slow = g.slow
+	}
 	c, err := db.writeOut(g)
 	flush := err == nil && !c.flushed && c.durability == DurabilityFull
 	if flush && !keepLock {
@@ -229,9 +242,6 @@ func (db *DB) writeGroup(keepLock bool) {
 	for _, m := range g.members {
 		m.err = err
 		m.signal <- done
-	}
-	if g.slow != nil {
-		db.opts.OnSlowReader(*g.slow)
 	}
 }
 

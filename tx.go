@@ -243,12 +243,17 @@ func (tx *Tx) abandon() error {
 		return db.settle(m)
 	}
 	db.closeGroup()
+	published := db.current.Load() == g.base
 	db.writer.unlock()
-	if db.current.Load() != g.base && db.pager.Err() == nil {
-		db.token.take(false) // until the flush in progress has ended
-		db.token.release()
+	if published {
+		return nil
 	}
-	return nil
+	db.token.take(false) // until the flush in progress has ended
+	db.token.release()
+	if now := db.current.Load(); now != nil && now.meta.TxID >= g.base.meta.TxID {
+		return nil
+	}
+	return g.onTop(db)
 }
 
 // Rollback drops the changes and ends the transaction. It returns ErrTxClosed if
