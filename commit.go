@@ -232,11 +232,7 @@ func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
 func (c *commit) noteSpace(freed []freedRun) error {
 	m := &c.meta
 	c.chain = c.db.space.chain
-	delta := freelist.Delta{TxID: c.txid}
-	delta.Taken, delta.Freed = freelist.Net(c.taken, c.returned)
-	for _, f := range freed {
-		delta.Freed = append(delta.Freed, f.extent())
-	}
+	delta := c.delta(freed)
 	tail := m.Freelist.Tail
 	m.Freelist.Tail = delta.Append(slices.Clone(tail))
 	m.Freelist.FreePages = c.list.Free() + c.list.Pending()
@@ -244,7 +240,7 @@ func (c *commit) noteSpace(freed []freedRun) error {
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
 		return nil
 	}
-	if err := c.linkPage(&delta, tail); err != nil {
+	if err := c.linkPage(freed, tail, delta.Size()); err != nil {
 		return err
 	}
 	c.recordUnits()
@@ -252,6 +248,18 @@ func (c *commit) noteSpace(freed []freedRun) error {
 		c.unrecorded()
 	}
 	return nil
+}
+
+// delta returns what the commit has done to the free space so far, freed being pages
+// of its base. What it has taken behind the high-water mark of its base and given back
+// is freed as well, unless it has taken it again.
+func (c *commit) delta(freed []freedRun) freelist.Delta {
+	d := freelist.Delta{TxID: c.txid}
+	d.Taken, d.Freed = freelist.Net(c.taken, c.returned)
+	for _, f := range freed {
+		d.Freed = append(d.Freed, f.extent())
+	}
+	return d
 }
 
 // recordUnits lists the units in the commit record, with those of earlier commits
@@ -299,12 +307,16 @@ func (c *commit) unrecorded() {
 const tailMax = meta.Size / 4
 
 // linkPage writes the free space to a new page of the chain: deltas, or all of it
-// if the chain has outgrown its checkpoint.
-func (c *commit) linkPage(delta *freelist.Delta, tail []byte) error {
+// if the chain has outgrown its checkpoint. The delta takes size bytes before the page
+// has its place.
+func (c *commit) linkPage(freed []freedRun, tail []byte, size int) error {
 	m := &c.meta
 	deltas, checkpoint := c.db.space.chainPages()
 	fp := freelist.Page{Checkpoint: deltas >= max(chainMin, checkpoint), Next: headLink(m)}
-	bound := len(tail) + delta.Size() + 2*extentBound
+	bound := len(tail) + size + 4*extentBound
+	// The place can be pieces that were free and pieces that were given back by turns:
+	// then the delta names others than before, which take some bytes more for each page.
+	bound += bound / 256
 	if fp.Checkpoint {
 		for _, l := range c.chain {
 			err := c.list.FreePages(freelist.Extent{Start: l.ID, Len: uint64(l.Pages)}, l.Birth, c.txid)
@@ -316,15 +328,14 @@ func (c *commit) linkPage(delta *freelist.Delta, tail []byte) error {
 		bound = c.list.CheckpointBound() + 2*extentBound
 	}
 	n := uint64((freelist.PageOverhead + bound + c.db.pageSize - 1) / c.db.pageSize)
-	before := len(c.taken)
 	id, ok := c.takeWhole(n)
 	if !ok {
 		id = c.grow(n)
 	}
-	delta.Taken = append(delta.Taken, c.taken[before:]...)
 	if fp.Checkpoint {
 		fp.Payload = c.list.AppendCheckpoint(nil)
 	} else {
+		delta := c.delta(freed)
 		fp.Payload = delta.Append(slices.Clone(tail))
 	}
 	raw := make([]byte, int(n)*c.db.pageSize)

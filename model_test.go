@@ -29,6 +29,7 @@ var (
 	seedFlag = flag.Uint64("seed", 0, "run the random tests with this seed only")
 	longFlag = flag.Bool("long", false, "run what takes much time or memory as well")
 	modelN   = flag.Int("model.n", 6, "seeds that each model test runs")
+	largeN   = flag.Int("large.n", 20_000_000, "keys in the transactions that only -long runs")
 )
 
 var pageSizes = [...]int{4096, 16384, 65536}
