@@ -54,6 +54,7 @@ type Tx struct {
 // begin fills in what all transactions have.
 func (tx *Tx) begin(db *DB, snap *snapshot) {
 	tx.db, tx.snap = db, snap
+	tx.read = db.reader(snap)
 	tx.root.tx = tx
 }
 
