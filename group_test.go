@@ -416,6 +416,75 @@ func TestGroupSlowReader(t *testing.T) {
 	require.Len(t, told, 1)
 }
 
+// TestGroupFails: when a flush fails, so does all that was built on it, and readers go
+// on to see the state before.
+func TestGroupFails(t *testing.T) {
+	for _, members := range []bool{false, true} {
+		g := openGroup(t, nil)
+		require.NoError(t, g.Update(putKey("0")))
+		first := g.startFlush("1")
+		var results []<-chan error
+		if members {
+			results = append(results, g.join(putKey("2")))
+		}
+		seen := func(tx *folio.Tx) error {
+			require.NotNil(t, tx.Bucket([]byte("b")).Get([]byte("1")))
+			return nil
+		}
+		results = append(results, g.join(seen))
+		oops := errors.New("the disk is gone")
+		g.gate.Break(oops)
+		g.gate.Open()
+		require.ErrorIs(t, <-first, oops)
+		for _, r := range results {
+			require.ErrorIs(t, <-r, folio.ErrLatched, "it has seen what is not there")
+		}
+		require.Equal(t, []string{"0"}, g.keys())
+		require.ErrorIs(t, g.Update(putKey("3")), folio.ErrLatched)
+		_, err := g.TryBegin()
+		require.ErrorIs(t, err, folio.ErrLatched)
+	}
+}
+
+// TestGroupDurability: transactions that share a flush share the strongest durability
+// of theirs.
+func TestGroupDurability(t *testing.T) {
+	g := openGroup(t, nil)
+	with := func(key string, d folio.Durability) func(*folio.Tx) error {
+		return func(tx *folio.Tx) error { return errors.Join(tx.SetDurability(d), putKey(key)(tx)) }
+	}
+	flushes := func(fn func()) uint64 {
+		before := g.Stats().Flushes
+		fn()
+		return g.Stats().Flushes - before
+	}
+	require.Zero(t, flushes(func() { require.NoError(t, g.Update(with("0", folio.DurabilityNone))) }))
+	require.Equal(t, []string{"0"}, g.keys())
+	for i, d := range []folio.Durability{folio.DurabilityNone, folio.DurabilityFull} {
+		first := g.startFlush(fmt.Sprintf("%d first", i))
+		weak := g.join(with(fmt.Sprintf("%d weak", i), folio.DurabilityNone))
+		other := g.join(with(fmt.Sprintf("%d other", i), d))
+		g.notYet(weak, other)
+		more := 0
+		if d == folio.DurabilityFull {
+			more = 1
+		}
+		require.EqualValues(t, more, flushes(func() {
+			g.gate.PassOne()
+			require.NoError(t, <-first)
+			if d == folio.DurabilityFull {
+				g.gate.Await()
+				g.notYet(weak, other)
+			}
+			g.gate.Open()
+			require.NoError(t, <-weak)
+			require.NoError(t, <-other)
+		}))
+	}
+	require.Len(t, g.keys(), 7)
+	require.NotZero(t, flushes(func() { require.NoError(t, g.Sync()) }))
+}
+
 // TestGroupByHandWaits: whoever has a transaction begun by hand can wait for the
 // Updates that have run before it, however the flushes fall.
 func TestGroupByHandWaits(t *testing.T) {

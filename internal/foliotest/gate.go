@@ -16,6 +16,7 @@ type Gate struct {
 	mu   sync.Mutex
 	shut chan struct{} // closed when the gate opens; nil: it is open
 	pass chan struct{} // lets one through
+	err  error         // of all syncs
 }
 
 // NewGate returns a gate before fsys.
@@ -48,6 +49,19 @@ func (g *Gate) Await() { <-g.arrived }
 // PassOne lets one sync go on, and waits until there is one.
 func (g *Gate) PassOne() { g.pass <- struct{}{} }
 
+// Break makes syncs fail from now on, those that wait among them.
+func (g *Gate) Break(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = err
+}
+
+func (g *Gate) broken() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}
+
 func (g *Gate) wait() {
 	g.mu.Lock()
 	shut := g.shut
@@ -78,5 +92,8 @@ type gateFile struct {
 
 func (f *gateFile) Sync() error {
 	f.gate.wait()
+	if err := f.gate.broken(); err != nil {
+		return err
+	}
 	return f.File.Sync()
 }
