@@ -192,3 +192,31 @@ func TestLargeSavepoint(t *testing.T) {
 	require.NoError(t, db.View(foliotest.Check))
 	require.Less(t, db.Stats().FileSize, int64(24<<20))
 }
+
+// TestManyNested: a Nested costs what it changes, however many there were before.
+func TestManyNested(t *testing.T) {
+	n := 60_000
+	if testing.Short() || invariants.Enabled {
+		n = 5_000
+	}
+	db := openTemp(t, &folio.Options{MaxDirty: 1 << 20})
+	require.NoError(t, db.Update(func(tx *folio.Tx) error {
+		b, err := tx.CreateBucket([]byte("b"))
+		require.NoError(t, err)
+		for i := range n {
+			err := tx.Nested(func(*folio.Tx) error {
+				if err := b.Put(number(i), make([]byte, 50)); err != nil || i%10 != 0 {
+					return err
+				}
+				return errUndo
+			})
+			if i%10 == 0 && err != errUndo || i%10 != 0 && err != nil {
+				return err
+			}
+		}
+		require.EqualValues(t, n-n/10, b.Len())
+		return foliotest.Check(tx)
+	}))
+	require.NoError(t, db.View(foliotest.Check))
+	require.Less(t, db.Stats().FileSize, int64(200*n+(8<<20)))
+}

@@ -112,7 +112,8 @@ func (tx *Tx) Savepoint() (*Savepoint, error) {
 // made, functions added by OnCommit among it. The savepoint stays; those made after
 // it are gone. A Bucket opened before or since goes on to work if there is a bucket
 // of its name in its parent again, cursors find their place again, and bytes handed
-// out stay as they are. Errors are ErrTxClosed, ErrSavepointReleased and Err.
+// out stay as they are. Only the Buckets of what was deleted since have to be opened
+// anew. Errors are ErrTxClosed, ErrSavepointReleased and Err.
 func (sp *Savepoint) Rollback() error {
 	i, err := sp.index()
 	if err != nil {

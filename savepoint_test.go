@@ -262,6 +262,7 @@ func TestTxIDs(t *testing.T) {
 func TestWritableInspection(t *testing.T) {
 	db := openTemp(t, &folio.Options{MaxDirty: 32 << 10})
 	fillMany(t, db, 1000, 100)
+	path := filepath.Join(t.TempDir(), "copy")
 	pages := func(tx *folio.Tx) (n int) {
 		require.NoError(t, tx.PageMap(func(u folio.PageUse) error {
 			n += u.Pages
@@ -275,8 +276,15 @@ func TestWritableInspection(t *testing.T) {
 			require.NoError(t, tx.Bucket([]byte("b")).Put(number(i*7919%5000), make([]byte, 100)))
 		}
 		require.Equal(t, before, pages(tx))
-		return tx.CopyFile(filepath.Join(t.TempDir(), "copy"), 0o600)
+		return tx.CopyFile(path, 0o600)
 	}))
+	of, err := folio.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, of.View(func(tx *folio.Tx) error {
+		require.EqualValues(t, 1000, tx.Bucket([]byte("b")).Len())
+		return foliotest.Check(tx)
+	}))
+	require.NoError(t, of.Close())
 }
 
 // TestBatchSavepoints: functions of a Batch nest, fail and panic on their own.
