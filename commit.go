@@ -57,6 +57,7 @@ type commit struct {
 	taken                  []freelist.Extent
 	returned               []freelist.Extent // spilled pages given up again
 	freed                  []freelist.Extent // pages of the base that it does not need
+	forgetAt               int               // entries of both at which they are joined (spill.go)
 	stats                  TxStats
 	next                   *snapshot
 }
@@ -248,7 +249,7 @@ func (c *commit) noteSpace(freed []freedRun) error {
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
 		return nil
 	}
-	if err := c.linkPage(freed, tail); err != nil {
+	if err := c.linkPage(freed, tail, delta.Size()); err != nil {
 		return err
 	}
 	c.recordUnits()
@@ -258,7 +259,9 @@ func (c *commit) noteSpace(freed []freedRun) error {
 	return nil
 }
 
-// delta returns what the commit does to the free space.
+// delta returns what the commit has done to the free space so far, freed being pages
+// of its base. What it has taken behind the high-water mark of its base and given back
+// is freed as well, unless it has taken it again.
 func (c *commit) delta(freed []freedRun) freelist.Delta {
 	d := freelist.Delta{TxID: c.txid}
 	d.Taken, d.Freed = freelist.Net(c.taken, c.returned)
@@ -313,13 +316,16 @@ func (c *commit) unrecorded() {
 const tailMax = meta.Size / 4
 
 // linkPage writes the free space to a new page of the chain: deltas, or all of it
-// if the chain has outgrown its checkpoint.
-func (c *commit) linkPage(freed []freedRun, tail []byte) error {
+// if the chain has outgrown its checkpoint. The delta takes size bytes before the page
+// has its place.
+func (c *commit) linkPage(freed []freedRun, tail []byte, size int) error {
 	m := &c.meta
-	delta := c.delta(freed)
 	deltas, checkpoint := c.db.space.chainPages()
 	fp := freelist.Page{Checkpoint: deltas >= max(chainMin, checkpoint), Next: headLink(m)}
-	bound := len(tail) + delta.Size() + 2*extentBound
+	bound := len(tail) + size + 4*extentBound
+	// The place can be pieces that were free and pieces that were given back by turns:
+	// then the delta names others than before, which take some bytes more for each page.
+	bound += bound / 256
 	if fp.Checkpoint {
 		for _, l := range c.chain {
 			err := c.free(freelist.Extent{Start: l.ID, Len: uint64(l.Pages)}, l.Birth)
@@ -335,10 +341,10 @@ func (c *commit) linkPage(freed []freedRun, tail []byte) error {
 	if !ok {
 		id = c.grow(n)
 	}
-	delta = c.delta(freed) // with what the page itself takes
 	if fp.Checkpoint {
 		fp.Payload = c.list.AppendCheckpoint(nil)
 	} else {
+		delta := c.delta(freed)
 		fp.Payload = delta.Append(slices.Clone(tail))
 	}
 	raw := make([]byte, int(n)*c.db.pageSize)
@@ -521,6 +527,9 @@ func worthShrinking(size, need int64) bool { return size > need+need/4+(8<<20) }
 // mustCheck is StrictMode.
 func (db *DB) mustCheck() {
 	tx, err := db.beginRead()
+	if err == ErrDatabaseNotOpen {
+		return // somebody has closed it meanwhile
+	}
 	if err != nil {
 		panic(fmt.Sprintf("folio: strict mode: %v", err))
 	}

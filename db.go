@@ -111,7 +111,6 @@ func (db *DB) beginRead() (*Tx, error) {
 		tx.slot.txid.Store(uint64(snap.meta.TxID))
 	}
 	tx.begin(db, snap)
-	tx.read = db.reader(snap)
 	tx.root.sequence = snap.meta.Root.Sequence
 	tx.root.tree.Init(&tx.read, rootHeader(&snap.meta), nil)
 	return tx, nil

@@ -75,8 +75,7 @@ func (d Durability) check() error {
 }
 
 // Sync makes everything committed durable. Commits with DurabilityFull have done so
-// themselves. It costs a flush, or two. It may have to wait for transactions that are
-// being committed, so a function given to Update must not call it.
+// themselves. It costs a flush, or two, and may have to wait for one in progress.
 func (db *DB) Sync() error {
 	if db.current.Load() == nil {
 		return ErrDatabaseNotOpen

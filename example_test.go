@@ -2,10 +2,13 @@ package folio_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/foliodb/folio"
 )
@@ -257,4 +260,112 @@ func ExampleTx_Check() {
 func ExamplePrefixEnd() {
 	fmt.Printf("%s %q\n", folio.PrefixEnd([]byte("user/")), folio.PrefixEnd([]byte{'a', 0xff}))
 	// Output: user0 "b"
+}
+
+// An import keeps what could be read, and leaves out what could not.
+func ExampleTx_Nested() {
+	db := fruits()
+	defer db.Close()
+	errRotten := errors.New("rotten")
+	err := db.Update(func(tx *folio.Tx) error {
+		b := tx.Bucket([]byte("fruits"))
+		for _, crate := range [][]string{{"fig", "grape"}, {"lemon", "rotten melon"}} {
+			err := tx.Nested(func(*folio.Tx) error {
+				for _, fruit := range crate {
+					if fruit == "rotten melon" {
+						return errRotten
+					}
+					if err := b.Put([]byte(fruit), nil); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			fmt.Println(crate, err)
+			if err != nil && err != errRotten {
+				return err
+			}
+		}
+		fmt.Println(b.Get([]byte("grape")) != nil, b.Get([]byte("lemon")) != nil)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// [fig grape] <nil>
+	// [lemon rotten melon] rotten
+	// true false
+	// <nil>
+}
+
+// One transaction tries several ways from the same state.
+func ExampleTx_Savepoint() {
+	db := fruits()
+	defer db.Close()
+	err := db.Update(func(tx *folio.Tx) error {
+		b := tx.Bucket([]byte("fruits"))
+		sp, err := tx.Savepoint()
+		if err != nil {
+			return err
+		}
+		for _, prefix := range []string{"a", "ap", "app"} {
+			n, err := b.DeleteRange([]byte(prefix), folio.PrefixEnd([]byte(prefix)))
+			if err != nil {
+				return err
+			}
+			fmt.Println(prefix, "would remove", n)
+			if err := sp.Rollback(); err != nil {
+				return err
+			}
+		}
+		fmt.Println(b.Len(), "are left")
+		return sp.Release()
+	})
+	fmt.Println(err)
+	// Output:
+	// a would remove 2
+	// ap would remove 2
+	// app would remove 1
+	// 5 are left
+	// <nil>
+}
+
+// What is easily made again need not wait for the disk. Sync makes it durable.
+func ExampleTx_SetDurability() {
+	db := fruits()
+	defer db.Close()
+	for i := range 3 {
+		err := db.Update(func(tx *folio.Tx) error {
+			if err := tx.SetDurability(folio.DurabilityNone); err != nil {
+				return err
+			}
+			return tx.Bucket([]byte("fruits")).Put(fmt.Appendf(nil, "fruit %d", i), nil)
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	before := db.Stats().Flushes
+	err := db.Sync()
+	fmt.Println(db.Stats().Flushes-before > 0, err)
+	// Output: true <nil>
+}
+
+// A request that has no time left does not wait for another writer.
+func ExampleDB_UpdateContext() {
+	db := fruits()
+	defer db.Close()
+	other, err := db.Begin(true)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	err = db.UpdateContext(ctx, func(tx *folio.Tx) error {
+		return tx.Bucket([]byte("fruits")).Put([]byte("kiwi"), []byte("green"))
+	})
+	fmt.Println(err)
+	fmt.Println(other.Rollback())
+	// Output:
+	// context deadline exceeded
+	// <nil>
 }

@@ -102,13 +102,20 @@ func (tx *Tx) guarded(fn func()) {
 
 // change runs a change of the database, and returns what the application gets:
 // damage, faults and I/O errors stick, because the change may have stopped
-// halfway.
-func (tx *Tx) change(fn func() error) (err error) {
-	tx.guarded(func() {
-		if err = tx.spillIfLarge(); err == nil {
-			err = fn()
+// halfway. Before it, pages go to the file if there are too many.
+func (tx *Tx) change(fn func() error) error {
+	return tx.attempt(func() error {
+		if err := tx.spillIfLarge(); err != nil {
+			return err
 		}
+		return fn()
 	})
+}
+
+// attempt is change when the Buckets may not be in order, so that nothing can go to
+// the file.
+func (tx *Tx) attempt(fn func() error) (err error) {
+	tx.guarded(func() { err = fn() })
 	return tx.check(err)
 }
 

@@ -5,12 +5,14 @@ package folio_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -34,17 +36,26 @@ func mountExt4(t *testing.T, size int64) string {
 	img, dir := filepath.Join(t.TempDir(), "img"), t.TempDir()
 	require.NoError(t, os.WriteFile(img, nil, 0o600))
 	require.NoError(t, os.Truncate(img, size))
-	if out, err := exec.Command("mkfs.ext4", "-q", "-m", "0", img).CombinedOutput(); err != nil {
+	if out, err := command("mkfs.ext4", "-q", "-m", "0", img); err != nil {
 		t.Skipf("mkfs.ext4: %v %s", err, out)
 	}
-	if out, err := exec.Command("mount", "-o", "loop", img, dir).CombinedOutput(); err != nil {
+	if out, err := command("mount", "-o", "loop", img, dir); err != nil {
 		t.Skipf("mount -o loop: %v %s (needs root and loop devices)", err, out)
 	}
 	t.Cleanup(func() {
-		out, err := exec.Command("umount", dir).CombinedOutput()
+		out, err := command("umount", dir)
 		require.NoError(t, err, "%s", out)
 	})
 	return dir
+}
+
+// command runs a program, but not for ever: mount waits for each loop device that hangs.
+func command(name string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second
+	return cmd.CombinedOutput()
 }
 
 // TestFullDisk fills a disk in several ways. Each time a commit fails with ErrNoSpace,

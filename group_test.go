@@ -1,17 +1,14 @@
 package folio_test
 
-// Faults that hit a group. A flush is held up, so that the transactions which come
-// meanwhile are known to share the next one; then something fails.
+// Transactions that share flushes. A gate decides how long a flush takes, so which
+// transactions come meanwhile is known.
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"math/rand/v2"
 	"runtime"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,58 +16,55 @@ import (
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
 	"github.com/foliodb/folio/internal/vfs"
-	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
-// heldDisk is a disk whose next Sync can be held up, and a database on it.
-type heldDisk struct {
+// groupDB is a database in memory behind a gate, with an empty bucket b.
+type groupDB struct {
+	*folio.DB
 	t    *testing.T
-	disk *foliotest.Disk
-	plan *faultfs.Plan
-	db   *folio.DB
-
-	mu      sync.Mutex
-	arrived chan struct{} // nil: the next Sync just goes on
-	release chan error
+	gate *foliotest.Gate
 }
 
-func newHeld(t *testing.T, o folio.Options) *heldDisk {
-	h := &heldDisk{t: t, disk: foliotest.NewDisk(), plan: faultfs.NewPlan()}
-	h.disk.NoMapWritable = true
-	h.disk.OnSync = h.onSync
-	db, err := folio.OpenFS(faultfs.Wrap(h.disk, h.plan), crashFile, 0o600, &o)
+func openGroup(t *testing.T, o *folio.Options) *groupDB {
+	gate := foliotest.NewGate(vfs.NewMem())
+	db, err := folio.OpenFS(gate, "db", 0o600, o)
 	require.NoError(t, err)
-	h.db = db
-	return h
+	g := &groupDB{db, t, gate}
+	t.Cleanup(func() { gate.Open(); require.NoError(t, db.Close()) })
+	require.NoError(t, db.Update(func(tx *folio.Tx) error {
+		_, err := tx.CreateBucket([]byte("b"))
+		return err
+	}))
+	return g
 }
 
-func (h *heldDisk) onSync() error {
-	h.mu.Lock()
-	arrived, release := h.arrived, h.release
-	h.arrived = nil
-	h.mu.Unlock()
-	if arrived == nil {
-		return nil
-	}
-	close(arrived)
-	return <-release
+func putKey(key string) func(*folio.Tx) error {
+	return func(tx *folio.Tx) error { return tx.Bucket([]byte("b")).Put([]byte(key), []byte(key)) }
 }
 
-// hold makes the next Sync wait until something comes through release, which is its
-// result, and tells through arrived that it does.
-func (h *heldDisk) hold() (arrived chan struct{}, release chan error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.arrived, h.release = make(chan struct{}), make(chan error, 1)
-	return h.arrived, h.release
+// startFlush makes a commit whose flush waits at the gate, and returns its result.
+func (g *groupDB) startFlush(key string) <-chan error {
+	g.gate.Shut()
+	result := make(chan error, 1)
+	go func() { result <- g.Update(putKey(key)) }()
+	g.gate.Await()
+	return result
 }
 
-// update starts an Update, waits until its function has run, and returns where the
-// result will be. It is nil if the function cannot run before the flush is over.
-func (h *heldDisk) update(fn func(*folio.Tx) error) chan error {
-	ran, result := make(chan struct{}), make(chan error, 1)
+// join runs fn in an Update, which waits for the flush in progress. When it returns,
+// fn has been run.
+func (g *groupDB) join(fn func(*folio.Tx) error) <-chan error {
+	result, ran := make(chan error, 1), make(chan bool)
 	go func() {
-		result <- h.db.Update(func(tx *folio.Tx) error {
+		// A panic or Goexit leaves no result but this.
+		err := errors.New("the function has not returned")
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+			result <- err
+		}()
+		err = g.Update(func(tx *folio.Tx) error {
 			defer close(ran)
 			return fn(tx)
 		})
@@ -79,411 +73,489 @@ func (h *heldDisk) update(fn func(*folio.Tx) error) chan error {
 	return result
 }
 
-func nothing(*folio.Tx) error { return nil }
-
-// putAs returns a function that puts keys which have name in them.
-func putAs(name string, n, size int) func(*folio.Tx) error {
-	return func(tx *folio.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte("b"))
-		for i := 0; i < n && err == nil; i++ {
-			err = b.Put(fmt.Appendf(nil, "%s %d", name, i), make([]byte, size))
+func (g *groupDB) notYet(results ...<-chan error) {
+	g.t.Helper()
+	for i, r := range results {
+		select {
+		case err := <-r:
+			g.t.Fatalf("transaction %d did not wait: %v", i, err)
+		default:
 		}
-		return err
 	}
 }
 
-// names returns the names whose keys are in the database, each followed by how many.
-func names(db *folio.DB) (s string, err error) {
-	err = db.View(func(tx *folio.Tx) error {
-		count := map[string]int{}
-		var order []string
-		if b := tx.Bucket([]byte("b")); b != nil {
-			for k := range b.All() {
-				name, _, _ := strings.Cut(string(k), " ")
-				if count[name]++; count[name] == 1 {
-					order = append(order, name)
-				}
-			}
-		}
-		for _, name := range order {
-			s += fmt.Sprintf("%s%d ", name, count[name])
+// keys returns what readers see in b.
+func (g *groupDB) keys() (keys []string) {
+	require.NoError(g.t, g.View(func(tx *folio.Tx) error {
+		for k := range tx.Bucket([]byte("b")).All() {
+			keys = append(keys, string(k))
 		}
 		return foliotest.Check(tx)
-	})
-	return s, err
+	}))
+	return keys
 }
 
-func (h *heldDisk) mustHold(want string) {
-	h.t.Helper()
-	got, err := names(h.db)
-	require.NoError(h.t, err)
-	require.Equal(h.t, want, got)
-}
-
-// TestGroupFlushFails: when a flush fails, its transaction fails and what was built on
-// it, transactions that only looked among them. Readers go on.
-func TestGroupFlushFails(t *testing.T) {
-	for _, failing := range []string{"first", "second"} {
-		t.Run(failing, func(t *testing.T) {
-			h := newHeld(t, folio.Options{})
-			require.NoError(t, h.db.Update(putAs("a", 3, 10)))
-			arrived, release := h.hold()
-			first := h.update(putAs("b", 3, 10))
-			<-arrived
-			looks := h.update(nothing)
-			second := h.update(putAs("c", 3, 10))
-			undone := h.update(func(tx *folio.Tx) error { return errors.Join(putAs("d", 50, 1000)(tx), errUndone) })
-			third := h.update(putAs("e", 3, 10))
-			looksToo := h.update(nothing)
-			h.mustHold("a3 ")
-			if failing == "first" {
-				release <- syscall.EIO
-			} else {
-				again, releaseAgain := h.hold()
-				release <- nil
-				require.NoError(t, <-first)
-				<-again
-				h.mustHold("a3 b3 ")
-				releaseAgain <- syscall.EIO
-			}
-			fails := func(result chan error) {
-				t.Helper()
-				err := <-result
-				require.ErrorIs(t, err, folio.ErrLatched)
-				require.ErrorIs(t, err, syscall.EIO)
-			}
-			want := "a3 b3 "
-			if failing == "first" {
-				fails(first)
-				fails(looks)
-				want = "a3 "
-			} else {
-				require.NoError(t, <-looks) // what it saw is durable
-			}
-			fails(second)
-			fails(third)
-			fails(looksToo)
-			require.ErrorIs(t, <-undone, errUndone)
-			h.mustHold(want)
-			require.ErrorIs(t, h.db.Update(nothing), folio.ErrLatched)
-			require.ErrorIs(t, h.db.Sync(), folio.ErrLatched)
-			_ = h.db.Close()
-
-			db, err := folio.OpenFS(h.disk, crashFile, 0o600, nil)
-			require.NoError(t, err)
-			got, err := names(db)
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-			require.NoError(t, db.Update(putAs("f", 3, 10)))
-			require.NoError(t, db.Close())
-		})
+// TestGroup is transactions of all kinds that come while another is being flushed.
+func TestGroup(t *testing.T) {
+	g := openGroup(t, nil)
+	before := g.Stats()
+	first := g.startFlush("1")
+	runs := 0
+	counted := func(fn func(*folio.Tx) error) func(*folio.Tx) error {
+		return func(tx *folio.Tx) error { runs++; return fn(tx) }
 	}
-}
-
-// TestGroupClose closes the database while transactions wait for their flush.
-func TestGroupClose(t *testing.T) {
-	for _, d := range []folio.Durability{full, none} {
-		h := newHeld(t, folio.Options{Durability: d})
-		require.NoError(t, h.db.Update(putAs("a", 3, 10)))
-		arrived, release := h.hold()
-		synced := make(chan error, 1)
-		go func() { synced <- h.db.Sync() }()
-		<-arrived
-		second := h.update(putAs("b", 3, 10))
-		third := h.update(putAs("c", 3, 10))
-		closed := make(chan error, 1)
-		go func() { closed <- h.db.Close() }()
-		release <- nil
-		for _, result := range []chan error{synced, second, third, closed} {
-			require.NoError(t, <-result)
-		}
-		require.ErrorIs(t, h.db.Update(nothing), folio.ErrDatabaseNotOpen)
-		require.ErrorIs(t, h.db.Sync(), folio.ErrDatabaseNotOpen)
-		db, err := folio.OpenFS(h.disk.Crash(h.disk.Events(), 8192, rand.New(rand.NewPCG(1, 1))), crashFile, 0o600, nil)
-		require.NoError(t, err)
-		got, err := names(db)
-		require.NoError(t, err)
-		require.Equal(t, "a3 b3 c3 ", got)
-		require.NoError(t, db.Close())
-	}
-}
-
-// TestGroupPanics: a function that panics, or ends its goroutine, undoes its own
-// transaction and no other of the group.
-func TestGroupPanics(t *testing.T) {
-	h := newHeld(t, folio.Options{MaxDirty: 40 * 4096})
-	require.NoError(t, h.db.Update(putAs("a", 3, 10)))
-	arrived, release := h.hold()
-	synced := make(chan error, 1)
-	go func() { synced <- h.db.Sync() }()
-	<-arrived
-	second := h.update(putAs("b", 3, 10))
-	ended := make(chan any)
-	for _, end := range []func(){func() { panic("end") }, runtime.Goexit} {
-		ran := make(chan struct{})
-		go func() {
-			defer func() { ended <- recover() }()
-			_ = h.db.Update(func(tx *folio.Tx) error {
-				defer close(ran)
-				must(putAs("gone", 400, 900)(tx))
-				end()
-				return nil
-			})
-		}()
-		<-ran
-	}
-	third := h.update(putAs("c", 3, 10))
-	release <- nil
-	require.NoError(t, <-synced)
-	require.NoError(t, <-second)
-	require.NoError(t, <-third)
-	require.ElementsMatch(t, []any{"end", nil}, []any{<-ended, <-ended})
-	h.mustHold("a3 b3 c3 ")
-	require.NoError(t, h.db.Close())
-}
-
-// groupFault is what fails while a group is written.
-type groupFault struct {
-	op      faultfs.Op
-	err     syscall.Errno
-	short   int
-	forever bool
-}
-
-// TestGroupFaults lets every call fail in turn that a group makes: without room all
-// its members fail and the next transaction works, after anything else the database
-// is latched.
-func TestGroupFaults(t *testing.T) {
-	for _, o := range []struct {
-		name    string
-		options folio.Options
-		members []func(*folio.Tx) error
-	}{
-		{"small", folio.Options{}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 40, 3000), putAs("d", 3, 10)}},
-		{"two flushes", folio.Options{TwoFlushes: true}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 40, 3000)}},
-		{"not durable", folio.Options{Durability: none}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 40, 3000)}},
-		{"spilled", folio.Options{MaxDirty: 40 * 4096}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 400, 900)}},
-		{"spilled and undone", folio.Options{MaxDirty: 40 * 4096}, []func(*folio.Tx) error{putAs("b", 3, 10), undo(putAs("c", 400, 900)), putAs("d", 3, 10)}},
-		{"spilled, not durable", folio.Options{MaxDirty: 40 * 4096, Durability: none}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 400, 900)}},
-	} {
-		t.Run(o.name, func(t *testing.T) {
-			t.Parallel()
-			for _, op := range []faultfs.Op{faultfs.Write, faultfs.WriteVec, faultfs.Truncate, faultfs.Sync} {
-				for _, e := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
-					for _, short := range []int{0, 1000} {
-						if short > 0 && op != faultfs.Write && op != faultfs.WriteVec {
-							continue
-						}
-						for _, forever := range []bool{false, true} {
-							testGroupFaults(t, o.options, o.members, groupFault{op, e, short, forever})
-						}
-					}
-				}
-			}
-		})
-	}
-}
-
-// undo returns a function that does the same, and fails then.
-func undo(fn func(*folio.Tx) error) func(*folio.Tx) error {
-	return func(tx *folio.Tx) error {
-		if err := fn(tx); err != nil {
+	with := func(key string, then func()) func(*folio.Tx) error {
+		return counted(func(tx *folio.Tx) error {
+			err := putKey(key)(tx)
+			then()
 			return err
-		}
-		return errUndone
+		})
 	}
+	r2 := g.join(with("2", func() {}))
+	failed := g.join(counted(func(tx *folio.Tx) error {
+		require.NoError(t, putKey("x")(tx))
+		return errModel
+	}))
+	panicked := g.join(with("y", func() { panic("oops") }))
+	gone := g.join(with("z", runtime.Goexit))
+	r3 := g.join(counted(func(tx *folio.Tx) error {
+		b := tx.Bucket([]byte("b"))
+		require.EqualValues(t, 2, b.Len(), "it sees those before it")
+		require.Equal(t, "2", string(b.Get([]byte("2"))))
+		return errors.Join(foliotest.Check(tx), putKey("3")(tx))
+	}))
+	nothing := g.join(counted(func(*folio.Tx) error { return nil }))
+	g.notYet(first, r2, failed, panicked, gone, r3, nothing)
+	require.Empty(t, g.keys(), "nothing is durable yet")
+
+	g.gate.PassOne()
+	require.NoError(t, <-first)
+	require.Equal(t, []string{"1"}, g.keys())
+	g.gate.Await() // the flush of the others
+	g.notYet(r2, failed, panicked, gone, r3, nothing)
+	require.Equal(t, []string{"1"}, g.keys())
+
+	g.gate.Open()
+	require.NoError(t, <-r2)
+	require.Equal(t, errModel, <-failed)
+	require.EqualError(t, <-panicked, "panic: oops")
+	require.EqualError(t, <-gone, "the function has not returned")
+	require.NoError(t, <-r3)
+	require.NoError(t, <-nothing)
+	require.Equal(t, []string{"1", "2", "3"}, g.keys())
+	require.Equal(t, 6, runs)
+	after := g.Stats()
+	d := after.Sub(&before)
+	require.EqualValues(t, 3, d.TxStats.Commits)
+	require.EqualValues(t, 2, d.TxStats.Groups)
+	require.EqualValues(t, 2, d.Flushes)
+	require.LessOrEqual(t, d.TxStats.Pages, int64(4), "a page that several have changed is written once")
 }
 
-func testGroupFaults(t *testing.T, o folio.Options, members []func(*folio.Tx) error, f groupFault) {
-	for n := 1; ; n++ {
-		if !t.Run(fmt.Sprintf("op %d, %v, short %d, forever %v, call %d", f.op, f.err, f.short, f.forever, n), func(t *testing.T) {
-			if !testGroupFault(t, o, members, f, n) {
-				n = -1
-			}
-		}) || n < 0 {
-			return
-		}
+// TestGroupPages: many transactions that change the same page write it once.
+func TestGroupPages(t *testing.T) {
+	g := openGroup(t, nil)
+	first := g.startFlush("first")
+	before := g.Stats()
+	var results []<-chan error
+	for i := range 50 {
+		results = append(results, g.join(putKey(fmt.Sprintf("key %02d", i))))
 	}
+	g.gate.Open()
+	require.NoError(t, <-first)
+	for _, r := range results {
+		require.NoError(t, <-r)
+	}
+	after := g.Stats()
+	d := after.Sub(&before)
+	require.EqualValues(t, 51, d.TxStats.Commits)
+	require.EqualValues(t, 2, d.TxStats.Groups)
+	require.LessOrEqual(t, d.TxStats.Pages, int64(4))
+	require.Len(t, g.keys(), 51)
 }
 
-// testGroupFault lets call n fail, and returns false if there is none.
-func testGroupFault(t *testing.T, o folio.Options, members []func(*folio.Tx) error, f groupFault, n int) bool {
-	h := newHeld(t, o)
-	require.NoError(t, h.db.Update(putAs("a", 3, 10)))
-	require.NoError(t, h.db.Update(putAs("a", 3, 10)))
-	arrived, release := h.hold()
-	synced := make(chan error, 1)
-	go func() { synced <- h.db.Sync() }()
-	<-arrived
-	fault := faultfs.Fault{Op: f.op, Err: f.err, Short: f.short, Nth: n}
-	if f.forever {
-		fault.Count = -1
-	}
-	before := h.plan.Calls(f.op)
-	h.plan.Add(fault)
-	var results []chan error
-	isFull := false
-	for _, member := range members {
-		if isFull {
-			break
-		}
-		results = append(results, h.update(func(tx *folio.Tx) error {
-			defer func() { isFull = tx.GroupFull() }()
-			return member(tx)
+// TestGroupOrder: the transactions of a group are published together, functions of
+// OnCommit are called once, after that, in their own goroutines.
+func TestGroupOrder(t *testing.T) {
+	g := openGroup(t, nil)
+	first := g.startFlush("first")
+	var mu sync.Mutex
+	var ids []int
+	calls := make(map[int]uint64)
+	var results []<-chan error
+	for i := range 10 {
+		results = append(results, g.join(func(tx *folio.Tx) error {
+			id := tx.ID()
+			ids = append(ids, id)
+			tx.OnCommit(func() {
+				mu.Lock()
+				defer mu.Unlock()
+				require.NoError(t, g.View(func(tx *folio.Tx) error {
+					calls[id] += tx.Bucket([]byte("b")).Len()
+					return nil
+				}))
+			})
+			return putKey(fmt.Sprint(i))(tx)
 		}))
 	}
-	if !isFull {
-		h.update(nothing)
+	require.IsIncreasing(t, ids)
+	require.Empty(t, calls)
+	g.gate.Open()
+	require.NoError(t, <-first)
+	for _, r := range results {
+		require.NoError(t, <-r)
 	}
-	release <- nil
-	require.NoError(t, <-synced)
-
-	want, all := "a3 ", []string{"b3 ", "c40 ", "d3 "}
-	if o.MaxDirty > 0 {
-		all[1] = "c400 "
+	require.Len(t, calls, 10)
+	for _, n := range calls {
+		require.EqualValues(t, 11, n)
 	}
-	failed := 0
-	for i, result := range results {
-		err := <-result
-		switch {
-		case err == nil:
-			require.True(t, failed == 0 || o.MaxDirty > 0, "the others have failed")
-			want += all[i]
-			continue
-		case errors.Is(err, errUndone):
-			continue
-		}
-		failed++
-		require.ErrorIs(t, err, f.err)
-		if f.op != faultfs.Sync && f.err == syscall.ENOSPC {
-			require.ErrorIs(t, err, folio.ErrNoSpace)
-			require.NotErrorIs(t, err, folio.ErrLatched)
-		} else {
-			require.ErrorIs(t, err, folio.ErrLatched)
-		}
-	}
-	hit := h.plan.Calls(f.op)-before >= n
-	h.plan.Clear()
-	h.mustHold(want)
-	err := h.db.Update(putAs("e", 3, 10))
-	if errors.Is(err, folio.ErrLatched) {
-		require.True(t, hit && (f.err == syscall.EIO || f.op == faultfs.Sync), "latched: %v", err)
-		_ = h.db.Close()
-	} else {
-		require.NoError(t, err)
-		want += "e3 "
-		h.mustHold(want)
-	}
-
-	// The process dies. All that was acknowledged is there, and, only if the database
-	// has latched, perhaps something that was not.
-	db, openErr := folio.OpenFS(h.disk.Kill(h.disk.Events()), crashFile, 0o600, nil)
-	require.NoError(t, openErr)
-	got, namesErr := names(db)
-	require.NoError(t, namesErr)
-	if err == nil {
-		require.Equal(t, want, got)
-	} else {
-		require.True(t, strings.HasPrefix(got, want), "%s, expected %s", got, want)
-	}
-	require.NoError(t, db.Update(putAs("f", 100, 1000)))
-	_, namesErr = names(db)
-	require.NoError(t, namesErr)
-	require.NoError(t, db.Close())
-	if err == nil {
-		require.NoError(t, h.db.Close())
-	}
-	return hit
+	require.Equal(t, ids[9], g.Info().TxID)
 }
 
-// TestGroupReaders: readers see whole transactions, and the same to their end, while
-// groups are flushed and pages reused as fast as they can be.
-func TestGroupReaders(t *testing.T) {
-	const keys, writers = 40, 4
-	db, err := folio.OpenFS(slowSync{vfs.NewMem()}, "db", 0o600, nil)
-	require.NoError(t, err)
-	rounds := 250
-	if testing.Short() {
-		rounds = 50
-	}
-	write := func(n int) error {
-		return db.Update(func(tx *folio.Tx) error {
-			b, err := tx.CreateBucketIfNotExists([]byte("b"))
-			for i := 0; i < keys && err == nil; i++ {
-				err = b.Put(fmt.Appendf(nil, "%02d", i), fmt.Appendf(nil, "%0500d", n))
-			}
-			return err
+// TestGroupByHand: a transaction begun by hand first lets those go that wait.
+func TestGroupByHand(t *testing.T) {
+	for name, begin := range map[string]func(*groupDB) (*folio.Tx, error){
+		"Begin":    func(g *groupDB) (*folio.Tx, error) { return g.Begin(true) },
+		"TryBegin": func(g *groupDB) (*folio.Tx, error) { return g.TryBegin() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := openGroup(t, nil)
+			first := g.startFlush("1")
+			second := g.join(putKey("2"))
+			third := g.join(putKey("3"))
+			// Whoever has put 3 may still have the lock, for an instant.
+			begun := make(chan *folio.Tx)
+			go func() {
+				for {
+					tx, err := begin(g)
+					if err == nil {
+						begun <- tx
+						return
+					}
+					if !errors.Is(err, folio.ErrWriterBusy) {
+						t.Error(err)
+						close(begun)
+						return
+					}
+				}
+			}()
+			g.gate.PassOne()
+			require.NoError(t, <-first)
+			g.gate.Await()
+			g.gate.PassOne()
+			tx := <-begun
+			require.NotNil(t, tx)
+			require.NoError(t, <-second)
+			require.NoError(t, <-third)
+			require.Equal(t, []string{"1", "2", "3"}, g.keys())
+			require.NoError(t, putKey("4")(tx))
+			_, err := g.TryBegin()
+			require.Equal(t, folio.ErrWriterBusy, err)
+			g.gate.Open()
+			require.NoError(t, tx.Commit())
+			require.Equal(t, []string{"1", "2", "3", "4"}, g.keys())
 		})
 	}
-	require.NoError(t, write(0))
-	var writing, reading sync.WaitGroup
-	stop := make(chan struct{})
-	for w := range writers {
-		writing.Go(func() {
-			for i := range rounds {
-				if err := write(w*rounds + i); err != nil {
-					t.Error(err)
+}
+
+// TestGroupReadOnlyWaits: what changes nothing, or fails, waits for what it has seen,
+// also when nobody else does.
+func TestGroupReadOnlyWaits(t *testing.T) {
+	for name, want := range map[string]error{"nothing": nil, "fails": errModel} {
+		t.Run(name, func(t *testing.T) {
+			g := openGroup(t, nil)
+			first := g.startFlush("1")
+			r := g.join(func(tx *folio.Tx) error {
+				require.EqualValues(t, 1, tx.Bucket([]byte("b")).Len())
+				return want
+			})
+			g.notYet(first, r)
+			require.Empty(t, g.keys())
+			g.gate.Open()
+			require.NoError(t, <-first)
+			require.Equal(t, want, <-r)
+			require.Equal(t, []string{"1"}, g.keys())
+		})
+	}
+}
+
+// TestGroupClose: Close lets those that wait become durable.
+func TestGroupClose(t *testing.T) {
+	g := openGroup(t, nil)
+	first := g.startFlush("1")
+	second := g.join(putKey("2"))
+	closed := make(chan error, 1)
+	go func() { closed <- g.Close() }()
+	g.notYet(first, second, closed)
+	g.gate.Open()
+	require.NoError(t, <-first)
+	require.NoError(t, <-second)
+	require.NoError(t, <-closed)
+	require.Equal(t, folio.ErrDatabaseNotOpen, g.Update(putKey("3")))
+	_, err := g.TryBegin()
+	require.Equal(t, folio.ErrDatabaseNotOpen, err)
+	db, err := folio.OpenFS(g.gate, "db", 0o600, nil)
+	require.NoError(t, err)
+	g.DB = db
+	require.Equal(t, []string{"1", "2"}, g.keys())
+	require.NoError(t, db.Close())
+}
+
+// TestGroupSpill: a group in which some transactions are larger than memory, and some
+// of these fail.
+func TestGroupSpill(t *testing.T) {
+	g := openGroup(t, &folio.Options{MaxDirty: 64 << 10})
+	fill := func(name string, err error) func(*folio.Tx) error {
+		return func(tx *folio.Tx) error {
+			b := tx.Bucket([]byte("b"))
+			for i := range 1000 {
+				if err := b.Put(fmt.Appendf(nil, "%s %d", name, i*7919%1000), make([]byte, 400)); err != nil {
+					return err
 				}
 			}
-		})
+			return errors.Join(foliotest.Check(tx), err)
+		}
 	}
-	for range 2 {
-		reading.Go(func() {
+	first := g.startFlush("first")
+	results := []<-chan error{
+		g.join(fill("x", errModel)), g.join(fill("a", nil)), g.join(fill("y", errModel)),
+		g.join(putKey("small")), g.join(fill("b", nil)), g.join(fill("z", errModel)),
+	}
+	g.notYet(results...)
+	g.gate.Open()
+	require.NoError(t, <-first)
+	for i, r := range results {
+		if err := <-r; i%2 == 0 && i != 4 || i == 5 {
+			require.ErrorIs(t, err, errModel)
+		} else {
+			require.NoError(t, err)
+		}
+	}
+	require.Len(t, g.keys(), 2002)
+	require.Less(t, g.Stats().Size, int64(6<<20))
+}
+
+// TestGroupContext: who waits for the lock can give up, and the lock goes on.
+func TestGroupContext(t *testing.T) {
+	g := openGroup(t, nil)
+	tx, err := g.Begin(true)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cause := errors.New("enough")
+	results := make(chan error, 10)
+	for i := range 10 {
+		go func() {
+			if i%2 == 0 {
+				_, err := g.BeginContext(ctx, true)
+				results <- err
+				return
+			}
+			results <- g.UpdateContext(ctx, func(*folio.Tx) error { return errors.New("it was called") })
+		}()
+	}
+	cancel(cause)
+	for range 10 {
+		require.Equal(t, cause, <-results)
+	}
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, g.Update(putKey("1")))
+	r, err := g.BeginContext(ctx, false)
+	require.NoError(t, err, "readers do not wait")
+	require.NoError(t, r.Rollback())
+}
+
+// TestGroupSlowReader: the callback may use the database, whoever writes the group.
+func TestGroupSlowReader(t *testing.T) {
+	var g *groupDB
+	var mu sync.Mutex
+	var told []folio.SlowReader
+	g = openGroup(t, &folio.Options{SlowReaderAge: 1, OnSlowReader: func(r folio.SlowReader) {
+		mu.Lock()
+		told = append(told, r)
+		mu.Unlock()
+		if err := g.Update(putKey("told")); err != nil {
+			t.Error(err)
+		}
+	}})
+	reader, err := g.Begin(false)
+	require.NoError(t, err)
+	require.Zero(t, g.Stats().OldestAge)
+	require.NoError(t, g.Update(putKey("0")))
+	require.Empty(t, told, "when it was published, the reader's snapshot was the newest")
+	require.Equal(t, errModel, g.Update(func(tx *folio.Tx) error {
+		require.NoError(t, putKey("x")(tx))
+		return errModel
+	}))
+	require.Empty(t, told, "there was no commit")
+
+	first := g.startFlush("1") // it tells, when it has ended
+	second := g.join(putKey("2"))
+	begun := make(chan *folio.Tx)
+	go func() {
+		tx, err := g.Begin(true)
+		if err != nil {
+			t.Error(err)
+		}
+		begun <- tx
+	}()
+	g.gate.Open()
+	tx := <-begun
+	require.NoError(t, <-second)
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, <-first)
+	require.Len(t, told, 1, "once for a snapshot")
+	require.Equal(t, reader.ID(), told[0].TxID)
+	require.Positive(t, told[0].Age)
+	s := g.Stats()
+	require.Equal(t, reader.ID(), s.Oldest)
+	require.Positive(t, s.OldestAge)
+	require.Positive(t, s.Retained)
+	require.NoError(t, reader.Rollback())
+	require.NoError(t, g.Update(putKey("3")))
+	require.Zero(t, g.Stats().Retained)
+	require.Len(t, told, 1)
+}
+
+// TestGroupFails: when a flush fails, so does all that was built on it, and readers go
+// on to see the state before.
+func TestGroupFails(t *testing.T) {
+	for _, members := range []bool{false, true} {
+		g := openGroup(t, nil)
+		require.NoError(t, g.Update(putKey("0")))
+		first := g.startFlush("1")
+		var results []<-chan error
+		if members {
+			results = append(results, g.join(putKey("2")))
+		}
+		seen := func(tx *folio.Tx) error {
+			require.NotNil(t, tx.Bucket([]byte("b")).Get([]byte("1")))
+			return nil
+		}
+		results = append(results, g.join(seen))
+		oops := errors.New("the disk is gone")
+		g.gate.Break(oops)
+		g.gate.Open()
+		require.ErrorIs(t, <-first, oops)
+		for _, r := range results {
+			require.ErrorIs(t, <-r, folio.ErrLatched, "it has seen what is not there")
+		}
+		require.Equal(t, []string{"0"}, g.keys())
+		require.ErrorIs(t, g.Update(putKey("3")), folio.ErrLatched)
+		_, err := g.TryBegin()
+		require.ErrorIs(t, err, folio.ErrLatched)
+	}
+}
+
+// TestGroupDurability: transactions that share a flush share the strongest durability
+// of theirs.
+func TestGroupDurability(t *testing.T) {
+	g := openGroup(t, nil)
+	with := func(key string, d folio.Durability) func(*folio.Tx) error {
+		return func(tx *folio.Tx) error { return errors.Join(tx.SetDurability(d), putKey(key)(tx)) }
+	}
+	flushes := func(fn func()) uint64 {
+		before := g.Stats().Flushes
+		fn()
+		return g.Stats().Flushes - before
+	}
+	require.Zero(t, flushes(func() { require.NoError(t, g.Update(with("0", folio.DurabilityNone))) }))
+	require.Equal(t, []string{"0"}, g.keys())
+	for i, d := range []folio.Durability{folio.DurabilityNone, folio.DurabilityFull} {
+		first := g.startFlush(fmt.Sprintf("%d first", i))
+		weak := g.join(with(fmt.Sprintf("%d weak", i), folio.DurabilityNone))
+		other := g.join(with(fmt.Sprintf("%d other", i), d))
+		g.notYet(weak, other)
+		more := 0
+		if d == folio.DurabilityFull {
+			more = 1
+		}
+		require.EqualValues(t, more, flushes(func() {
+			g.gate.PassOne()
+			require.NoError(t, <-first)
+			if d == folio.DurabilityFull {
+				g.gate.Await()
+				g.notYet(weak, other)
+			}
+			g.gate.Open()
+			require.NoError(t, <-weak)
+			require.NoError(t, <-other)
+		}))
+	}
+	require.Len(t, g.keys(), 7)
+	require.NotZero(t, flushes(func() { require.NoError(t, g.Sync()) }))
+}
+
+// TestGroupByHandWaits: whoever has a transaction begun by hand can wait for the
+// Updates that have run before it, however the flushes fall.
+func TestGroupByHandWaits(t *testing.T) {
+	db := openTemp(t, nil)
+	rounds := 300
+	if testing.Short() {
+		rounds = 60
+	}
+	var mu sync.Mutex
+	changed := sync.NewCond(&mu)
+	ran, returned := 0, 0
+	stop := make(chan bool)
+	var updaters sync.WaitGroup
+	for i := range 4 {
+		updaters.Go(func() {
 			for {
 				select {
 				case <-stop:
 					return
 				default:
 				}
-				if err := db.View(func(tx *folio.Tx) error { return sameValues(tx, keys) }); err != nil {
+				err := db.Update(func(tx *folio.Tx) error {
+					mu.Lock()
+					defer mu.Unlock()
+					ran++
+					return tx.Cursor().Bucket().Put(number(i), number(ran))
+				})
+				mu.Lock()
+				returned++
+				changed.Broadcast()
+				mu.Unlock()
+				if err != nil {
 					t.Error(err)
-					return
 				}
 			}
 		})
 	}
-	writing.Wait()
+	for range rounds {
+		tx, err := db.Begin(true)
+		require.NoError(t, err)
+		mu.Lock()
+		for want := ran; returned < want; {
+			changed.Wait()
+		}
+		mu.Unlock()
+		require.NoError(t, tx.Rollback())
+	}
 	close(stop)
-	reading.Wait()
-	require.NoError(t, db.View(foliotest.Check))
-	require.NoError(t, db.Close())
+	updaters.Wait()
 }
 
-// slowSync is a file system whose syncs let others run.
-type slowSync struct{ vfs.FS }
-
-func (s slowSync) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
-	f, err := s.FS.OpenFile(name, flag, perm)
-	if err != nil {
-		return nil, err
-	}
-	return slowFile{f}, nil
-}
-
-type slowFile struct{ vfs.File }
-
-func (f slowFile) Sync() error {
-	for range 20 {
-		runtime.Gosched()
-	}
-	return f.File.Sync()
-}
-
-// sameValues makes sure that all keys have one value, for a while.
-func sameValues(tx *folio.Tx, keys int) error {
-	b := tx.Bucket([]byte("b"))
-	first := string(b.Get([]byte("00")))
-	for range 5 {
-		n := 0
-		for k, v := range b.All() {
-			if n++; string(v) != first {
-				return fmt.Errorf("key %s: %s, expected %s", k, foliotest.Short(v[480:]), first[480:])
-			}
-		}
-		if n != keys {
-			return fmt.Errorf("%d keys", n)
-		}
-		runtime.Gosched()
-	}
-	return nil
+// TestGroupSync: a function given to Update may call Sync while a transaction that
+// waits has been told to write its group, for which it needs the lock that the
+// function has.
+func TestGroupSync(t *testing.T) {
+	g := openGroup(t, nil)
+	first := g.startFlush("a")
+	second := g.join(putKey("b"))
+	started, goOn := make(chan bool), make(chan bool)
+	third := make(chan error, 1)
+	go func() {
+		third <- g.Update(func(tx *folio.Tx) error {
+			close(started)
+			<-goOn
+			return errors.Join(g.Sync(), putKey("c")(tx))
+		})
+	}()
+	<-started
+	g.gate.Open()
+	require.NoError(t, <-first)
+	close(goOn)
+	require.NoError(t, <-third)
+	require.NoError(t, <-second)
 }

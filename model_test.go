@@ -29,6 +29,7 @@ var (
 	seedFlag = flag.Uint64("seed", 0, "run the random tests with this seed only")
 	longFlag = flag.Bool("long", false, "run what takes much time or memory as well")
 	modelN   = flag.Int("model.n", 6, "seeds that each model test runs")
+	largeN   = flag.Int("large.n", 20_000_000, "keys in the transactions that only -long runs")
 )
 
 var pageSizes = [...]int{4096, 16384, 65536}
@@ -48,10 +49,25 @@ type modelConfig struct {
 	heap       bool
 	twoFlushes bool
 	verify     folio.VerifyMode
+	durability folio.Durability
+	maxDirty   int64 // 0: the default, which no sequence reaches
 }
 
 func (c modelConfig) String() string {
-	return fmt.Sprintf("page size %d, heap %v, two flushes %v, verify %v", c.pageSize, c.heap, c.twoFlushes, c.verify)
+	return fmt.Sprintf("page size %d, heap %v, two flushes %v, verify %v, durability %v, %d dirty bytes",
+		c.pageSize, c.heap, c.twoFlushes, c.verify, c.durability, c.maxDirty)
+}
+
+// groups tells whether a small commit takes one flush, which is in progress without
+// the writer lock.
+func (c modelConfig) groups() bool {
+	return !c.twoFlushes && c.durability == folio.DurabilityFull && c.maxDirty != 1
+}
+
+// dirtyLimit returns what MaxDirty is for a seed: the default, or a few pages, or so
+// little that every change finds too much.
+func dirtyLimit(seed uint64, pageSize int) int64 {
+	return [...]int64{0, 12 * int64(pageSize), 3 * int64(pageSize), 0, 40 * int64(pageSize), 1}[seed%6]
 }
 
 // generateOps returns n operations. For stretches of them the mood prefers
@@ -97,6 +113,8 @@ func TestModel(t *testing.T) {
 						pageSize: size, heap: heap,
 						twoFlushes: seed%4 == 3,
 						verify:     folio.VerifyMode(seed % 3),
+						durability: folio.Durability(seed / 2 % 6 / 4 * (1 + seed%2)),
+						maxDirty:   dirtyLimit(seed, size),
 					}, seed)
 				}
 			})
@@ -141,17 +159,26 @@ func shrinkOps(ops []modelOp, fails func([]modelOp) bool) []modelOp {
 // modelRun is a database beside its model.
 type modelRun struct {
 	cfg  modelConfig
-	fs   vfs.FS
 	path string
 	db   *folio.DB
-	done *foliotest.Bucket // what is committed
+	gate *foliotest.Gate
+	done *foliotest.Bucket // what is committed, and the next write transaction sees
+	seen *foliotest.Bucket // what readers see
 
 	// In a write transaction:
-	tx    *folio.Tx
-	work  *foliotest.Bucket // what it sees
-	at    *folio.Bucket     // the current bucket, and its model
-	model *foliotest.Bucket
-	lent  []lent
+	tx      *folio.Tx
+	work    *foliotest.Bucket // what it sees
+	at      *folio.Bucket     // the current bucket, and its model
+	model   *foliotest.Bucket
+	names   []string // of the current bucket
+	lent    []lent
+	saves   []modelSave
+	saveIDs int
+	held    []modelHandle
+	calls   []uint32  // expected of OnCommit
+	ran     *[]uint32 // those that came
+
+	waiting []modelWait // transactions that wait for the gate, in order
 
 	snaps   []modelSnap
 	commits int
@@ -186,9 +213,11 @@ func wantErr(op string, got, want error) {
 
 // runModel runs ops and returns what went wrong.
 func runModel(dir string, cfg modelConfig, ops []modelOp) (err error) {
-	r := &modelRun{cfg: cfg, path: filepath.Join(dir, "db"), done: foliotest.NewBucket(), fs: vfs.OS()}
+	empty := foliotest.NewBucket()
+	r := &modelRun{cfg: cfg, path: filepath.Join(dir, "db"), done: empty, seen: empty}
+	r.gate = foliotest.NewGate(vfs.OS())
 	if cfg.heap {
-		r.fs = vfs.NewMem()
+		r.gate.FS = vfs.NewMem()
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -197,7 +226,9 @@ func runModel(dir string, cfg modelConfig, ops []modelOp) (err error) {
 				f.error = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			}
 			err = f.error
-			r.abandon()
+			if ours {
+				r.abandon()
+			} // else it may have left locks behind
 		}
 	}()
 	r.open()
@@ -209,6 +240,7 @@ func runModel(dir string, cfg modelConfig, ops []modelOp) (err error) {
 		r.transaction(ops[:n], ops[n])
 		ops = ops[n+1:]
 	}
+	r.settle()
 	for len(r.snaps) > 0 {
 		r.dropSnap(0)
 	}
@@ -216,15 +248,19 @@ func runModel(dir string, cfg modelConfig, ops []modelOp) (err error) {
 }
 
 func (r *modelRun) open() {
-	db, err := folio.OpenFS(r.fs, r.path, 0o600, &folio.Options{
+	db, err := folio.OpenFS(r.gate, r.path, 0o600, &folio.Options{
 		PageSize: r.cfg.pageSize, TwoFlushes: r.cfg.twoFlushes, Verify: r.cfg.verify,
+		Durability: r.cfg.durability, MaxDirty: r.cfg.maxDirty,
 	})
 	must(err)
 	r.db = db
+	// The first one makes durable what Open has found, which takes a flush.
+	must(db.Update(func(*folio.Tx) error { return nil }))
 }
 
 // abandon closes what a failed run has left open.
 func (r *modelRun) abandon() {
+	r.gate.Open()
 	if r.tx != nil && r.tx.DB() != nil {
 		_ = r.tx.Rollback()
 	}
@@ -241,22 +277,53 @@ func (r *modelRun) abandon() {
 func (r *modelRun) transaction(ops []modelOp, last modelOp) {
 	body := func(tx *folio.Tx) {
 		r.tx, r.work = tx, r.done.Clone()
-		r.at, r.model = nil, nil
-		for _, o := range ops {
-			if do := opTable[o.kind].do; do != nil {
-				do(r, o)
-			}
-		}
+		r.top(modelOp{})
+		r.calls, r.ran = nil, new([]uint32)
+		r.do(ops)
 		r.checkLent()
 	}
-	if end := opTable[last.kind].end; end != nil {
-		end(r, last, body)
-	} else {
-		must(r.db.Update(func(tx *folio.Tx) error { body(tx); return nil }))
-		r.done = r.work
+	end := opTable[last.kind].end
+	if end == nil {
+		end = plainEnd(endUpdate)
 	}
-	r.tx, r.lent = nil, nil
+	if !opTable[last.kind].joins {
+		r.settle()
+	}
+	before := r.done
+	end(r, last, body)
+	if len(r.waiting) == 0 {
+		checkCalls(r.done != before, *r.ran, r.calls)
+		r.seen = r.done
+	}
+	r.tx, r.lent, r.saves, r.held = nil, nil, nil, nil
 	r.afterEnd()
+}
+
+// do runs ops. Some take those behind them as their body.
+func (r *modelRun) do(ops []modelOp) {
+	for len(ops) > 0 {
+		o := ops[0]
+		ops = ops[1:]
+		switch k := opTable[o.kind]; {
+		case k.around != nil:
+			n := min(len(ops), int(o.a%12))
+			k.around(r, o, ops[:n])
+			ops = ops[n:]
+		case k.do != nil:
+			k.do(r, o)
+		}
+	}
+}
+
+// checkCalls compares the functions of OnCommit that were called with those that
+// should have been.
+func checkCalls(committed bool, ran, want []uint32) {
+	if !committed {
+		want = nil
+	}
+	if !slices.Equal(ran, want) {
+		failf("OnCommit: %v were called, expected %v", ran, want)
+	}
 }
 
 // afterEnd checks the whole database after a transaction.
@@ -266,7 +333,7 @@ func (r *modelRun) afterEnd() {
 		return
 	}
 	must(r.db.View(func(tx *folio.Tx) error {
-		return errors.Join(foliotest.Check(tx), foliotest.Diff(tx, r.done))
+		return errors.Join(foliotest.Check(tx), foliotest.Diff(tx, r.seen))
 	}))
 }
 

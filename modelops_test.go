@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
@@ -24,23 +25,21 @@ const (
 // opTable is every operation: how often it comes, and what it does. Those with
 // an end end the transaction. It is filled in by init, as the operations look
 // into it.
-var opTable []struct {
+var opTable []opEntry
+
+type opEntry struct {
 	name   string
 	weight int
 	mood   int
 	do     func(*modelRun, modelOp)
 	end    func(r *modelRun, o modelOp, body func(*folio.Tx))
+	around func(r *modelRun, o modelOp, body []modelOp)
+	joins  bool // an end that leaves the transaction waiting
 }
 
 func init() {
 	add := func(name string, weight, mood int, do func(*modelRun, modelOp)) {
-		opTable = append(opTable, struct {
-			name   string
-			weight int
-			mood   int
-			do     func(*modelRun, modelOp)
-			end    func(r *modelRun, o modelOp, body func(*folio.Tx))
-		}{name, weight, mood, do, nil})
+		opTable = append(opTable, opEntry{name: name, weight: weight, mood: mood, do: do})
 	}
 	add("put", 20, moodGrow, (*modelRun).put)
 	add("load", 2, moodGrow, (*modelRun).load)
@@ -65,6 +64,15 @@ func init() {
 	add("check", 1, moodNone, (*modelRun).checkInside)
 	add("snapshot", 3, moodNone, (*modelRun).snapshot)
 	add("drop snapshot", 2, moodNone, (*modelRun).forgetSnapshot)
+	add("savepoint", 5, moodNone, (*modelRun).savepoint)
+	add("roll back", 5, moodNone, (*modelRun).rollBack)
+	add("release", 2, moodNone, (*modelRun).release)
+	add("hold", 4, moodNone, (*modelRun).hold)
+	add("step", 8, moodNone, (*modelRun).stepHeld)
+	add("on commit", 2, moodNone, (*modelRun).addCall)
+	add("durability", 1, moodNone, (*modelRun).setDurability)
+	add("nested", 4, moodNone, nil)
+	opTable[len(opTable)-1].around = (*modelRun).nested
 	end := func(name string, weight int, fn func(r *modelRun, o modelOp, body func(*folio.Tx))) {
 		add(name, weight, moodNone, nil)
 		opTable[len(opTable)-1].end = fn
@@ -76,6 +84,8 @@ func init() {
 	end("panic", 1, plainEnd(endPanic))
 	end("goexit", 1, plainEnd(endGoexit))
 	end("reopen", 1, plainEnd(endReopen))
+	end("join", 4, endJoin)
+	opTable[len(opTable)-1].joins = true
 }
 
 // plainEnd drops the operation's numbers, which no end needs.
@@ -140,7 +150,7 @@ func (r *modelRun) in(o modelOp) (*folio.Bucket, *foliotest.Bucket) {
 		if r.work.Sub(name) == nil {
 			r.work.PutSub(name, foliotest.NewBucket())
 		}
-		r.at, r.model = b, r.work.Sub(name)
+		r.at, r.model, r.names = b, r.work.Sub(name), []string{name}
 	}
 	return r.at, r.model
 }
@@ -277,7 +287,7 @@ func (r *modelRun) create(o modelOp) {
 	}
 	must(err)
 	if o.c%2 == 0 {
-		r.at, r.model = c, m.Sub(key)
+		r.descend(c, key)
 	}
 }
 
@@ -297,11 +307,17 @@ func (r *modelRun) enter(o modelOp) {
 		if c == nil {
 			failf("Bucket(%q) is missing", name)
 		}
-		r.at, r.model = c, m.Sub(name)
+		r.descend(c, name)
 	}
 }
 
-func (r *modelRun) top(modelOp) { r.at, r.model = nil, nil }
+// descend makes c, which is name in the current bucket, the current one.
+func (r *modelRun) descend(c *folio.Bucket, name string) {
+	r.at, r.model = c, r.model.Sub(name)
+	r.names = append(slices.Clip(r.names), name)
+}
+
+func (r *modelRun) top(modelOp) { r.at, r.model, r.names = nil, nil, nil }
 
 func (r *modelRun) deleteBucket(o modelOp) {
 	b, m := r.in(o)
@@ -315,6 +331,7 @@ func (r *modelRun) deleteBucket(o modelOp) {
 	}
 	must(b.DeleteBucket([]byte(name)))
 	m.Delete(name)
+	r.heldDeleted(append(slices.Clip(r.names), name))
 	if c != nil {
 		wantErr("Put into a deleted bucket", c.Put([]byte("k"), nil), folio.ErrBucketNotFound)
 	}
@@ -331,12 +348,14 @@ func (r *modelRun) move(o modelOp) {
 	moved, inside := m.Sub(name), false
 	handle := src.Bucket([]byte(name))
 	dst, to := r.tx.Cursor().Bucket(), r.work
+	var names []string
 	for n := o.c; n%3 != 0; n /= 3 {
 		next, ok := sub(to, n/3)
 		if !ok {
 			break
 		}
 		dst, to = dst.Bucket([]byte(next)), to.Sub(next)
+		names = append(names, next)
 		inside = inside || to == moved
 	}
 	err := src.MoveBucket([]byte(name), dst)
@@ -354,7 +373,9 @@ func (r *modelRun) move(o modelOp) {
 	must(err)
 	m.Delete(name)
 	to.PutSub(name, moved)
-	r.at, r.model = handle, moved
+	names = append(names, name)
+	r.heldMoved(append(slices.Clip(r.names), name), names)
+	r.at, r.model, r.names = handle, moved, names
 }
 
 func (r *modelRun) sequence(o modelOp) {
@@ -382,7 +403,8 @@ func endCommit(r *modelRun, body func(*folio.Tx)) {
 	tx, err := r.db.Begin(true)
 	must(err)
 	body(tx)
-	must(tx.Commit())
+	// Whoever has begun it, anybody may end it.
+	r.elsewhere(func() { must(tx.Commit()) })
 	wantErr("Commit after Commit", tx.Commit(), folio.ErrTxClosed)
 	r.done = r.work
 }
@@ -418,14 +440,9 @@ func endPanic(r *modelRun, body func(*folio.Tx)) {
 }
 
 func endGoexit(r *modelRun, body func(*folio.Tx)) {
-	failed := make(chan any, 1)
-	go func() {
-		defer func() { failed <- recover() }()
+	r.elsewhere(func() {
 		_ = r.db.Update(func(tx *folio.Tx) error { body(tx); runtime.Goexit(); return nil })
-	}()
-	if p := <-failed; p != nil {
-		panic(p)
-	}
+	})
 }
 
 func endReopen(r *modelRun, body func(*folio.Tx)) {

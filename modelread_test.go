@@ -209,7 +209,7 @@ func (r *modelRun) buckets(o modelOp) {
 // reader opens a read transaction inside the write transaction, which sees what
 // was committed before.
 func (r *modelRun) reader(modelOp) {
-	must(r.db.View(func(tx *folio.Tx) error { return foliotest.Diff(tx, r.done) }))
+	must(r.db.View(func(tx *folio.Tx) error { return foliotest.Diff(tx, r.seen) }))
 }
 
 // grow makes the file several times as long while a reader is open in the same
@@ -220,7 +220,7 @@ func (r *modelRun) grow(o modelOp) {
 	}
 	tx, err := r.db.Begin(false)
 	must(err)
-	r.snaps = append(r.snaps, modelSnap{tx, r.done})
+	r.snaps = append(r.snaps, modelSnap{tx, r.seen})
 	b, m := r.in(o)
 	for i := range 8 {
 		key := fmt.Sprintf("grow %d", i)
@@ -246,7 +246,7 @@ func (r *modelRun) snapshot(modelOp) {
 	}
 	tx, err := r.db.Begin(false)
 	must(err)
-	r.snaps = append(r.snaps, modelSnap{tx, r.done})
+	r.snaps = append(r.snaps, modelSnap{tx, r.seen})
 }
 
 func (r *modelRun) forgetSnapshot(o modelOp) {

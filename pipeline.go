@@ -44,15 +44,17 @@ type group struct {
 	sequence uint64       // of the root bucket
 	members  []*member    // sealed, in order
 	out      *commit      // what is written already, nil: nothing
-	slow     *SlowReader  // to be reported
+	slow     *SlowReader  // to be reported, by the first member
 }
 
 // member is a sealed transaction that waits for its flush.
 type member struct {
 	durability Durability
 	watching   bool        // it has changed nothing, and waits for what it has seen
+	coming     bool        // it has been told to lead, and has not asked for the token yet
 	signal     chan signal // buffered
 	err        error       // once it is done
+	slow       *SlowReader // for it to report when it holds no lock
 }
 
 type signal int
@@ -63,13 +65,18 @@ const (
 )
 
 // flushToken is held by whoever writes the metas or flushes. The zero value is free.
+//
+// It is offered to the oldest sealed transaction, which then needs the writer lock. As
+// long as that one has not accepted, anybody may take it: who has the lock must not
+// wait for who needs it. Then it is offered again.
 type flushToken struct {
-	mu       sync.Mutex
-	held     bool
-	offered  *member         // the token waits for it
-	claims   []chan struct{} // who needs the token without being in a group
-	sealed   []*member       // of the open group
-	released uint64          // times, for tests
+	mu      sync.Mutex
+	held    bool
+	offered *member         // the token waits for it
+	first   chan struct{}   // who has the writer lock, and waits for the token; nil: nobody
+	claims  []chan struct{} // who needs the token without a lock
+	sealed  []*member       // of the open group
+	claimed bool            // a claim has gone before the sealed ones
 }
 
 // join makes m a member of the open group; true if it has got the token.
@@ -88,6 +95,7 @@ func (f *flushToken) join(m *member) bool {
 func (f *flushToken) accept(m *member) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	m.coming = false
 	if f.offered != m {
 		return false
 	}
@@ -95,23 +103,22 @@ func (f *flushToken) accept(m *member) bool {
 	return true
 }
 
-// take waits for the token. The holder of the writer lock takes it from a member to
-// which it has been offered: that one needs the lock first.
+// take waits for the token. Who has the writer lock goes before all others.
 func (f *flushToken) take(writerHeld bool) {
 	f.mu.Lock()
-	switch {
-	case !f.held:
-		f.held = true
-	case f.offered != nil && writerHeld:
-		f.offered = nil
-	default:
-		turn := make(chan struct{}, 1)
-		f.claims = append(f.claims, turn)
+	if !f.held || f.offered != nil {
+		f.held, f.offered = true, nil
 		f.mu.Unlock()
-		<-turn
 		return
 	}
+	turn := make(chan struct{}, 1)
+	if writerHeld {
+		f.first = turn
+	} else {
+		f.claims = append(f.claims, turn)
+	}
 	f.mu.Unlock()
+	<-turn
 }
 
 // begun takes note that the open group is being written: nobody waits in it any more.
@@ -121,20 +128,31 @@ func (f *flushToken) begun() {
 	f.mu.Unlock()
 }
 
-// release gives the token to who waits for it.
+// release gives the token to who waits for it: sealed transactions and claims by turns.
 func (f *flushToken) release() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.released++
 	switch {
-	case len(f.claims) > 0:
+	case f.first != nil:
+		f.first <- struct{}{}
+		f.first = nil
+	case len(f.claims) > 0 && (!f.claimed || len(f.sealed) == 0):
 		f.claims[0] <- struct{}{}
 		f.claims = slices.Delete(f.claims, 0, 1)
+		f.claimed = true
 	case len(f.sealed) > 0:
-		f.offered = f.sealed[0]
-		f.offered.signal <- lead
+		f.offer(f.sealed[0])
 	default:
 		f.held = false
+	}
+}
+
+// offer offers the token to m, which is told if it is not on its way already.
+func (f *flushToken) offer(m *member) {
+	f.offered, f.claimed = m, false
+	if !m.coming {
+		m.coming = true
+		m.signal <- lead
 	}
 }
 
@@ -190,19 +208,27 @@ func (g *group) seal(tx *Tx) *member {
 // settle gets sealed transaction m written, as leader or by waiting for it. It needs
 // the writer lock, which it lets go.
 func (db *DB) settle(m *member) error {
-	leads := db.token.join(m)
-	for !leads {
+	if db.leads(m) {
+		db.writeGroup(false)
+	}
+	if m.slow != nil {
+		db.opts.OnSlowReader(*m.slow)
+	}
+	return m.err
+}
+
+// leads waits until m is done or, then it returns true, has the token and the lock.
+func (db *DB) leads(m *member) bool {
+	for got := db.token.join(m); !got; got = db.token.accept(m) {
 		db.writer.unlock()
 		if <-m.signal == done {
-			return m.err
+			return false
 		}
 		if !db.writer.lockFirst(m.signal) {
-			return m.err // who had the lock has written the group out (settleAll)
+			return false // another has led, and keeps the lock (G5)
 		}
-		leads = db.token.accept(m)
 	}
-	db.writeGroup(false)
-	return m.err
+	return true
 }
 
 // writeGroup writes the open group out and makes it as durable as its members want.
@@ -212,6 +238,10 @@ func (db *DB) writeGroup(keepLock bool) {
 	g := db.group
 	db.group = nil
 	db.token.begun()
+	if g.slow != nil {
+		db.slow.reported(g.slow)
+		g.members[0].slow = g.slow
+	}
 	c, err := db.writeOut(g)
 	flush := err == nil && !c.flushed && c.durability == DurabilityFull
 	if flush && !keepLock {
@@ -231,14 +261,14 @@ func (db *DB) writeGroup(keepLock bool) {
 		m.err = err
 		m.signal <- done
 	}
-	if g.slow != nil {
-		db.opts.OnSlowReader(*g.slow)
-	}
 }
 
 // full tells whether the group has so many dirty pages that the next transaction had
 // better begin a new one.
-func (g *group) full() bool { return 2*g.store.pages > g.store.maxDirty }
+func (g *group) full() bool { return g.store.pages > max(2*g.store.maxDirty, fullMin) }
+
+// fullMin is how many pages a group may have in any case.
+const fullMin = 1024
 
 // settleAll writes the open group out, if transactions wait in it, and waits for
 // every flush before it. It needs the writer lock and keeps it.

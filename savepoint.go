@@ -49,21 +49,39 @@ func (g *group) outMark() outMark {
 func (g *group) rewind(db *DB, m txMark) {
 	g.trees.Forget()
 	g.store.rollback(m.mark)
-	if c := g.out; c != nil {
-		taken, returned := freelist.Net(slices.Clone(c.taken[m.out.taken:]), slices.Clone(c.returned[m.out.returned:]))
-		for _, e := range taken {
-			c.list.Return(e)
-		}
-		for _, e := range returned {
-			c.list.Withdraw(e)
-		}
-		c.taken, c.returned = c.taken[:m.out.taken], c.returned[:m.out.returned]
-		c.units = nil // a spill that failed has left them
-		c.meta.HighWater = m.out.highWater
-		g.store.highWater = m.out.highWater
+	if g.out != nil {
+		g.rewindSpilled(m)
 		// Pages with the number of this transaction are in the file now.
 		db.nextTxID++
 	}
+}
+
+// rewindSpilled gives back the places of what has been spilled since m. As long as
+// the application may look at the pages there, they are only freed, as those are
+// which the transaction has given up, and stay as they are until it has ended.
+func (g *group) rewindSpilled(m txMark) {
+	c := g.out
+	c.units = nil // a spill that failed has left them
+	taken, returned := freelist.Net(slices.Clone(c.taken[m.out.taken:]), slices.Clone(c.returned[m.out.returned:]))
+	if g.store.exposed {
+		// Nothing was returned: a savepoint keeps reuseOwn from doing so.
+		if n := c.meta.HighWater - m.out.highWater; n > 0 {
+			taken = append(taken, freelist.Extent{Start: m.out.highWater, Len: uint64(n)})
+		}
+		for _, e := range taken {
+			g.store.freed = append(g.store.freed, freedRun{e.Start, e.Len, c.txid})
+		}
+		return
+	}
+	for _, e := range taken {
+		c.list.Return(e)
+	}
+	for _, e := range returned {
+		c.list.Withdraw(e)
+	}
+	c.taken, c.returned = c.taken[:m.out.taken], c.returned[:m.out.returned]
+	c.meta.HighWater = m.out.highWater
+	g.store.highWater = m.out.highWater
 }
 
 // Savepoint is a state of a write transaction that it can go back to.
@@ -95,7 +113,8 @@ func (tx *Tx) Savepoint() (*Savepoint, error) {
 // made, functions added by OnCommit among it. The savepoint stays; those made after
 // it are gone. A Bucket opened before or since goes on to work if there is a bucket
 // of its name in its parent again, cursors find their place again, and bytes handed
-// out stay as they are. Errors are ErrTxClosed, ErrSavepointReleased and Err.
+// out stay as they are. Only the Buckets of what was deleted since have to be opened
+// anew. Errors are ErrTxClosed, ErrSavepointReleased and Err.
 func (sp *Savepoint) Rollback() error {
 	i, err := sp.index()
 	if err != nil {
@@ -107,9 +126,7 @@ func (sp *Savepoint) Rollback() error {
 	clear(tx.onCommit[sp.mark.handlers:])
 	tx.onCommit = tx.onCommit[:sp.mark.handlers]
 	tx.root.sequence, tx.root.changed = sp.mark.sequence, sp.mark.changed
-	// This is no change: before the trees have been read anew nothing can be spilled.
-	tx.guarded(func() { err = tx.reload(sp.mark.root) })
-	return tx.check(err)
+	return tx.attempt(func() error { return tx.reload(sp.mark.root) })
 }
 
 // Release keeps what was done since the savepoint, as part of the transaction, and

@@ -54,7 +54,8 @@ func (s *slowReaders) superseded(txid page.TxID) {
 
 // note takes note of the snapshots that are being read when newest has been
 // published: live, ascending, with what the free space says that they retain. It
-// returns the oldest if it is slow and has not been reported.
+// returns the oldest if it is slow and has not been reported; whether it will be is
+// known when the group commits.
 func (s *slowReaders) note(live []page.TxID, newest page.TxID, retained func(page.TxID) int64, o *Options) *SlowReader {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,6 +83,14 @@ func (s *slowReaders) note(live []page.TxID, newest page.TxID, retained func(pag
 	if r.reported || age < or(o.SlowReaderAge, time.Minute) && r.retained < or(o.SlowReaderBytes, 64<<20) {
 		return nil
 	}
-	r.reported = true
 	return &SlowReader{TxID: int(live[0]), Age: age, Retained: r.retained}
+}
+
+// reported takes note that somebody is told of r.
+func (s *slowReaders) reported(r *SlowReader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.replaced[page.TxID(r.TxID)]; now != nil {
+		now.reported = true
+	}
 }

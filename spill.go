@@ -16,6 +16,7 @@ package folio
 
 import (
 	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
 )
 
@@ -46,6 +47,7 @@ func (tx *Tx) spill() error {
 	c.txid, c.spilled = tx.id, true
 	if len(tx.savepoints) == 0 && !c.s.exposed {
 		c.reuseOwn(tx.start.freed)
+		c.forgetReturned(tx.start.out)
 	}
 	root := tx.root.tree.Header()
 	sp := spilling{commit: c}
@@ -86,6 +88,22 @@ func (c *commit) reuseOwn(n int) {
 		}
 	}
 	c.s.freed = kept
+}
+
+// forgetMin is how many entries the lists of a commit may have in any case.
+const forgetMin = 1 << 16
+
+// forgetReturned makes the lists of what was taken and returned since m as short as
+// they can be: a transaction that takes, returns and takes again for ever must not
+// need memory for each time.
+func (c *commit) forgetReturned(m outMark) {
+	if len(c.taken)+len(c.returned) < c.forgetAt {
+		return
+	}
+	taken, returned := freelist.Net(c.taken[m.taken:], c.returned[m.returned:])
+	c.taken = append(c.taken[:m.taken], taken...)
+	c.returned = append(c.returned[:m.returned], returned...)
+	c.forgetAt = 2*(len(c.taken)+len(c.returned)) + forgetMin
 }
 
 // spilling finds the pages that can go.

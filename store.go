@@ -17,12 +17,15 @@ package folio
 //	    not, they are copied when touched, like pages of the file.
 //	D2  A mark remembers the lengths of all lists, and raises the boundary, so that
 //	    nothing that is in them changes any more. Going back to a mark cuts the
-//	    lists to those lengths.
+//	    lists to those lengths. Free entries may be filled since; so what was free
+//	    at the mark is only taken from its end, and nothing is put back there.
 //	D3  A page that a copy has taken the place of, or that was freed, but lies
 //	    within the boundary, is superseded: not part of the newest state, but of
 //	    one that a mark can bring back. It goes when that mark does.
 
 import (
+	"slices"
+
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/invariants"
@@ -54,9 +57,11 @@ func (f freedRun) extent() freelist.Extent { return freelist.Extent{Start: f.id,
 type store struct {
 	reader
 	dirty      []dirtyPage
-	unused     []int  // indices of dirty that are free
-	superseded []int  // indices of dirty (D3)
-	pages      uint64 // dirty ones of the newest state
+	unused     []int   // indices of dirty that are free, and were not at the newest mark
+	spare      [][]int // those that were free at each mark, oldest first, as far as they still are
+	added      uint64  // pages, to tell whether there were any
+	superseded []int   // indices of dirty (D3)
+	pages      uint64  // dirty ones of the newest state
 	freed      []freedRun
 	buffers    *bufferPool
 	exposed    bool   // the application may hold slices of dirty pages
@@ -74,15 +79,18 @@ func newStore(r reader, buffers *bufferPool) *store {
 // mark is a state that a store can go back to (D2).
 type mark struct {
 	dirty, superseded, freed int
-	pages                    uint64
-	unused                   []int
+	pages, added             uint64
+	spare                    [][]int // with what was unused
 	boundary                 uint32
 }
 
 // mark makes the present state one to go back to.
 func (s *store) mark() mark {
-	m := mark{len(s.dirty), len(s.superseded), len(s.freed), s.pages, s.unused, s.boundary}
-	s.unused = nil // so that nothing below m.dirty changes
+	s.spare, s.unused = append(s.spare, s.unused), nil
+	m := mark{
+		len(s.dirty), len(s.superseded), len(s.freed), s.pages, s.added,
+		slices.Clone(s.spare), s.boundary,
+	}
 	s.boundary = s.epoch
 	s.epoch++
 	return m
@@ -90,17 +98,23 @@ func (s *store) mark() mark {
 
 // rollback goes back to m, which stays.
 func (s *store) rollback(m mark) {
+	for k, was := range m.spare {
+		for _, i := range was[len(s.spare[k]):] {
+			s.drop(i)
+		}
+	}
 	for i := range s.dirty[m.dirty:] {
 		s.drop(m.dirty + i)
 	}
 	s.dirty = s.dirty[:m.dirty]
 	s.superseded = s.superseded[:m.superseded]
 	s.freed = s.freed[:m.freed]
-	s.unused = nil
-	s.pages = m.pages
+	s.spare, s.unused = slices.Clone(m.spare), nil
+	s.pages, s.added = m.pages, m.added
 }
 
-// forget makes m no state to go back to any more: what only that would need goes.
+// forget makes m, the newest mark, no state to go back to any more: what only that
+// would need goes.
 func (s *store) forget(m mark) {
 	s.boundary = m.boundary
 	kept := s.superseded[:m.superseded]
@@ -113,7 +127,8 @@ func (s *store) forget(m mark) {
 		}
 	}
 	s.superseded = kept
-	s.unused = append(s.unused, m.unused...)
+	k := len(m.spare) - 1
+	s.spare, s.unused = s.spare[:k], append(s.spare[k], s.unused...)
 }
 
 // drop lets the memory of dirty page i go.
@@ -128,7 +143,7 @@ func (s *store) drop(i int) {
 
 // changedSince tells whether there are changes since m.
 func (s *store) changedSince(m mark) bool {
-	return len(s.dirty) != m.dirty || len(s.superseded) != m.superseded || len(s.freed) != m.freed
+	return s.added != m.added || len(s.superseded) != m.superseded || len(s.freed) != m.freed
 }
 
 // Peek returns a dirty page, or a verified one.
@@ -169,14 +184,30 @@ func (s *store) pagesOf(d *dirtyPage) uint64 { return uint64(len(d.buf) / s.page
 func (s *store) add(p dirtyPage) page.ID {
 	p.epoch = s.epoch
 	s.pages += s.pagesOf(&p)
-	if n := len(s.unused); n > 0 {
-		i := s.unused[n-1]
-		s.unused = s.unused[:n-1]
+	s.added++
+	if i, ok := s.vacant(); ok {
 		s.dirty[i] = p
 		return page.ID(i) | dirtyBit
 	}
 	s.dirty = append(s.dirty, p)
 	return page.ID(len(s.dirty)-1) | dirtyBit
+}
+
+// vacant returns a free entry of dirty.
+func (s *store) vacant() (int, bool) {
+	if n := len(s.unused); n > 0 {
+		i := s.unused[n-1]
+		s.unused = s.unused[:n-1]
+		return i, true
+	}
+	for k := len(s.spare) - 1; k >= 0; k-- {
+		if n := len(s.spare[k]); n > 0 {
+			i := s.spare[k][n-1]
+			s.spare[k] = s.spare[k][:n-1]
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // Allocate returns a new dirty page.
@@ -275,6 +306,6 @@ func (s *store) release() {
 			s.buffers.put(d.buf)
 		}
 	}
-	s.dirty, s.unused, s.superseded, s.freed = nil, nil, nil, nil
+	s.dirty, s.unused, s.spare, s.superseded, s.freed = nil, nil, nil, nil, nil
 	s.buffers.trim()
 }

@@ -61,6 +61,7 @@ var notWriting writing
 // begin fills in what all transactions have.
 func (tx *Tx) begin(db *DB, snap *snapshot) {
 	tx.db, tx.snap = db, snap
+	tx.read = db.reader(snap)
 	tx.root.tx = tx
 }
 
@@ -254,16 +255,17 @@ func (tx *Tx) abandon() error {
 		return db.settle(m)
 	}
 	db.closeGroup()
+	published := db.current.Load() == g.base
 	db.writer.unlock()
-	if db.current.Load() == g.base {
+	if published {
 		return nil
 	}
 	db.token.take(false) // until the flush in progress has ended
 	db.token.release()
-	if now := db.current.Load(); now != nil && now.meta.TxID < g.base.meta.TxID {
-		return g.onTop(db)
+	if now := db.current.Load(); now != nil && now.meta.TxID >= g.base.meta.TxID {
+		return nil
 	}
-	return nil
+	return g.onTop(db)
 }
 
 // Rollback drops the changes and ends the transaction. It returns ErrTxClosed if
