@@ -395,7 +395,7 @@ func (out *outcome) stale(path []string, key string) bool {
 func salvageSeeds() int {
 	switch {
 	case *longFlag:
-		return 200
+		return 20
 	case invariants.Enabled || testing.Short():
 		return 1
 	}

@@ -148,7 +148,7 @@ func (s *salvager) resolve(gs []*gap) {
 	for _, g := range disputed {
 		own := slices.DeleteFunc(slices.Clone(g.all), func(c candidate) bool { return g.shared[c.key()] })
 		g.chosen = newestFirst(own, g.Keys)
-		if s.exact && (s.othersThan(g.lostNode) || !siblings(g.chosen, own)) {
+		if (s.exact || g.level == levelRoot) && (s.othersThan(g.lostNode) || !siblings(g.chosen, own)) {
 			g.chosen = nil // lost+found
 		}
 	}

@@ -51,12 +51,56 @@ func (s *salvager) scan() error {
 			s.orphans = append(s.orphans, orphan{nodeRef: r})
 		}
 	})
+	if !s.exact {
+		s.dropStale()
+	}
 	s.relate()
 	s.fitSteps = fitStepsMax
 	newestFirst := func(a, b nodeRef) int { return cmp.Or(cmp.Compare(b.birth, a.birth), cmp.Compare(a.id, b.id)) }
 	slices.SortFunc(s.oldBranches, newestFirst)
 	slices.SortFunc(s.oldLeaves, newestFirst)
 	return nil
+}
+
+// dropStale drops orphans that cannot be of the state: those that refer to a page which
+// the state uses elsewhere, or which was written again since, and those that refer to
+// such an orphan. It is for when the list of free pages does not tell.
+func (s *salvager) dropStale() {
+	stale := newBitmap(s.in.pages)
+	for again, tries := true, stalePasses; again && tries > 0; tries-- {
+		again = false
+		for i := range s.orphans {
+			if o := &s.orphans[i]; !stale.has(o.id) && s.isStale(o, stale) {
+				stale.set(o.id)
+				again = true
+			}
+		}
+	}
+	s.orphans = slices.DeleteFunc(s.orphans, func(o orphan) bool { return stale.has(o.id) })
+}
+
+// stalePasses is more than trees and buckets in them are high, but for hostile ones.
+const stalePasses = 64
+
+func (s *salvager) isStale(o *orphan, stale bitmap) bool {
+	p := s.page()
+	defer s.recycle(p)
+	if s.in.node(p, o.id, o.birth) != nil {
+		return true
+	}
+	is := false
+	btree.Refs(p, 0, func(r btree.Ref) {
+		i, found := s.findOrphan(r.ID)
+		switch {
+		case is:
+		case s.claimed.has(r.ID):
+			is = !s.guess
+		case found && r.Bytes == 0:
+			// What is older there is what a lost write has left.
+			is = s.orphans[i].birth > r.Birth || s.orphans[i].birth == r.Birth && stale.has(r.ID)
+		}
+	})
+	return is
 }
 
 // relate finds out which orphans others refer to.
@@ -95,11 +139,16 @@ func (s *salvager) eachBelow(o *orphan, fn func(to *orphan)) {
 
 // orphan returns the orphan at id that was born in birth, or nil.
 func (s *salvager) orphan(id page.ID, birth page.TxID) *orphan {
-	i, ok := slices.BinarySearchFunc(s.orphans, id, func(o orphan, id page.ID) int { return cmp.Compare(o.id, id) })
+	i, ok := s.findOrphan(id)
 	if !ok || s.orphans[i].birth != birth {
 		return nil
 	}
 	return &s.orphans[i]
+}
+
+// findOrphan returns where in s.orphans page id is.
+func (s *salvager) findOrphan(id page.ID) (int, bool) {
+	return slices.BinarySearchFunc(s.orphans, id, func(o orphan, id page.ID) int { return cmp.Compare(o.id, id) })
 }
 
 // candidate is an orphan that may fill a gap.
