@@ -157,7 +157,8 @@ type salvager struct {
 
 	meta  meta.Meta // the state that is saved
 	exact bool      // free is all that this state does not use
-	guess bool      // the root may be older than what is below it: births say little
+	blind bool      // both metas are lost
+	guide nodeRef   // if the root is lost as well, an older version of it
 
 	claimed bitmap // pages that were used
 	copied  uint64 // nodes among them
@@ -250,7 +251,7 @@ func (s *salvager) copyAll() error {
 // findLost looks for what is missing after the walk.
 func (s *salvager) findLost() error {
 	lostNodes := slices.ContainsFunc(s.lost, func(l *lostNode) bool { return l.level != levelRun || l.Buckets })
-	if !lostNodes && s.meta.Root.ID != 0 {
+	if !lostNodes && !s.blind {
 		return nil
 	}
 	if err := s.scan(); err != nil {

@@ -5,18 +5,13 @@ package folio_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/btree"
@@ -581,5 +576,3 @@ func TestSalvageTruncated(t *testing.T) {
 		}
 	})
 }
-
-var _ = []any{fs.ErrExist, os.Args, filepath.Join, time.Now, binary.LittleEndian}

@@ -148,7 +148,10 @@ func (s *salvager) resolve(gs []*gap) {
 	for _, g := range disputed {
 		own := slices.DeleteFunc(slices.Clone(g.all), func(c candidate) bool { return g.shared[c.key()] })
 		g.chosen = newestFirst(own, g.Keys)
-		if (s.exact || g.level == levelRoot) && (s.othersThan(g.lostNode) || !siblings(g.chosen, own)) {
+		// A parent knows the level and the range of a branch. Of the root of a bucket
+		// too little is known to tell older versions of its children from others.
+		doubt := s.othersThan(g.lostNode) || !siblings(g.chosen, own)
+		if s.exact && doubt || !s.exact && g.level == levelRoot {
 			g.chosen = nil // lost+found
 		}
 	}
@@ -257,6 +260,9 @@ func (v *solver) search(i int) {
 
 // fillFrom copies what was chosen for a gap.
 func (s *salvager) fillFrom(g *gap) error {
+	if len(g.chosen) == 0 {
+		return nil
+	}
 	g.OutOfDate = !s.exact || keysOf(g.chosen) != g.Keys
 	for _, c := range g.chosen {
 		if s.claimed.has(c.id) {

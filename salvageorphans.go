@@ -47,7 +47,7 @@ func (s *salvager) scan() error {
 		}
 		// What is whole in the place of a lost page is an older version of
 		// something: the place is right, and the birth is not.
-		if !s.free.has(id) && !places[id] && (r.birth <= s.meta.TxID || s.guess) {
+		if !s.free.has(id) && !places[id] && r.birth <= s.meta.TxID {
 			s.orphans = append(s.orphans, orphan{nodeRef: r})
 		}
 	})
@@ -94,7 +94,7 @@ func (s *salvager) isStale(o *orphan, stale bitmap) bool {
 		switch {
 		case is:
 		case s.claimed.has(r.ID):
-			is = !s.guess
+			is = true
 		case found && r.Bytes == 0:
 			// What is older there is what a lost write has left.
 			is = s.orphans[i].birth > r.Birth || s.orphans[i].birth == r.Birth && stale.has(r.ID)
@@ -192,7 +192,7 @@ func (s *salvager) candidatesFor(l *lostNode, level int) (cs []candidate) {
 			return nil
 		}
 		if c.level >= level || s.claimed.has(c.id) || l.Hi != nil && bytes.Compare(c.last, l.Hi) >= 0 ||
-			c.birth > l.birth && !s.guess || c.level < level-1 && s.orphan(c.id, c.birth).childOf ||
+			c.birth > l.birth || c.level < level-1 && s.orphan(c.id, c.birth).childOf ||
 			len(l.Bucket) == 0 && c.flags&btree.FlagBucket == 0 {
 			continue
 		}
@@ -247,7 +247,11 @@ func (s *salvager) lostAndFound() error {
 			roots = append(roots, o)
 		}
 	}
-	if len(roots) == 0 || !s.mayBeBuckets() {
+	if !s.mayBeBuckets() {
+		// What the newest transaction wrote must be somewhere; the rest is old.
+		roots = slices.DeleteFunc(roots, func(o orphan) bool { return o.birth < s.meta.TxID })
+	}
+	if len(roots) == 0 {
 		return nil
 	}
 	slices.SortFunc(roots, func(a, b orphan) int {
@@ -272,10 +276,7 @@ func (s *salvager) lostAndFound() error {
 // mayBeBuckets tells whether trees can have lost their names, or their places. If
 // the orphans are exactly what is missing, they have.
 func (s *salvager) mayBeBuckets() bool {
-	if s.exact || s.guess || s.meta.Root.ID == 0 {
-		return true
-	}
-	return slices.ContainsFunc(s.lost, func(l *lostNode) bool {
+	return s.exact || s.meta.Root.ID == 0 || slices.ContainsFunc(s.lost, func(l *lostNode) bool {
 		return l.Found < l.Keys && (l.Buckets || l.level > 0 || l.level == levelRoot)
 	})
 }
@@ -305,7 +306,7 @@ func (s *salvager) keepOrphan(o orphan) error {
 	}
 	defer s.out.leave()
 	path := s.path()
-	w := walk{s: s, tree: s.newTree()}
+	w := walk{s: s, tree: s.newTree(), old: !s.exact && o.birth < s.meta.TxID}
 	r := o.nodeRef
 	r.level = levelRoot
 	if err := w.node(r, nil, nil); err != nil {

@@ -29,8 +29,11 @@ func (s *salvager) takeOld() error {
 			return err
 		}
 	}
+	if s.guide.id != 0 {
+		return s.takeOldLeaf(s.lost[0], s.guide)
+	}
 	for _, leaf := range named {
-		l := s.homeOf(leaf)
+		l := s.lostRoot(leaf)
 		if l == nil || s.claimed.has(leaf.id) {
 			continue
 		}
@@ -130,29 +133,26 @@ func (s *salvager) newest(p page.Page, h btree.Header, children map[nodeKey]*orp
 	return nil
 }
 
-// homeOf returns the lost leaf that r is an older version of, if there is only one
-// that it can be.
-func (s *salvager) homeOf(r nodeRef) (home *lostNode) {
+// lostRoot returns the root of the root bucket, or the part of its tree that had the
+// keys of r, if that is lost. A leaf that names nameless trees is an older version of
+// it: what is nested deeper has not lost its name with it.
+func (s *salvager) lostRoot(r nodeRef) *lostNode {
 	p := s.page()
 	defer s.recycle(p)
-	if s.in.node(p, r.id, r.birth) != nil {
+	if s.in.node(p, r.id, r.birth) != nil || !onlyBuckets(p) {
 		return nil
 	}
 	first := btree.LeafCell(p, 0).Key
 	last := btree.LeafCell(p, p.Count()-1).Key
 	for _, l := range s.lost {
-		if !l.Buckets || l.level != 0 && l.level != levelRoot || l.Found >= l.Keys || r.birth > l.birth && !s.guess {
+		if len(l.Bucket) > 0 || l.Bucket == nil || l.level == levelRun || l.Found >= l.Keys || r.birth > l.birth {
 			continue
 		}
-		if bytes.Compare(last, l.Lo) < 0 || l.Hi != nil && bytes.Compare(first, l.Hi) >= 0 {
-			continue
+		if bytes.Compare(last, l.Lo) >= 0 && (l.Hi == nil || bytes.Compare(first, l.Hi) < 0) {
+			return l
 		}
-		if home != nil {
-			return nil
-		}
-		home = l
 	}
-	return home
+	return nil
 }
 
 // oldVersion is an older version of a lost leaf, or of a part of it.

@@ -147,7 +147,7 @@ func (s *salvager) readFree(p *pager.Pager) (links []freelist.Link, list *freeli
 // newerRoot looks for a commit that is younger than the only meta that is whole: its
 // own meta is the damaged one. It is taken if all that it wrote is there.
 func (s *salvager) newerRoot() {
-	r, ok := s.newestRoot(s.meta.TxID)
+	r, _, ok := s.newestRoot(s.meta.TxID)
 	if !ok || !s.wholeSince(r, s.meta.TxID) {
 		return
 	}
@@ -205,23 +205,33 @@ func (s *salvager) stateOfPages() error {
 	if votes == 1 {
 		s.report.State += ", and only one page is whole: nothing proves that it is"
 	}
-	r, ok := s.newestRoot(0)
-	if !ok {
+	s.blind = true
+	r, newest, ok := s.newestRoot(0)
+	s.meta.TxID = newest
+	switch {
+	case !ok:
 		s.report.State += ", and there is no root page"
-		return nil
+	case r.birth == newest:
+		s.take(r)
+		s.report.State += fmt.Sprintf(": taken is the newest root page that there is, page %d of transaction %d", r.id, r.birth)
+	default:
+		s.guide = r
+		s.lose(&lostNode{
+			SalvageLoss: SalvageLoss{Bucket: [][]byte{}, Keys: r.count, Buckets: true,
+				Err: page.Corrupt(0, 0, "the root page of transaction %d is not there", newest)},
+			birth: newest, level: levelRoot, fit: true,
+		})
+		s.report.State += fmt.Sprintf(", and so is the newest root page: names of buckets are from page %d of transaction %d", r.id, r.birth)
 	}
-	s.meta.TxID = r.birth
-	s.take(r)
-	s.report.State += fmt.Sprintf(": taken is the newest root page that there is, page %d of transaction %d", r.id, r.birth)
 	return nil
 }
 
 // newestRoot returns the youngest node, but younger than since, that can be the root
-// of the root bucket: there are only buckets in it, and no node refers to it.
-func (s *salvager) newestRoot(since page.TxID) (nodeRef, bool) {
+// of the root bucket: there are only buckets in it, and no node refers to it. It also
+// returns the birth of the youngest node of all.
+func (s *salvager) newestRoot(since page.TxID) (best nodeRef, newest page.TxID, ok bool) {
 	looking := func(done, total uint64) { s.progress("looking for the root", done, total) }
 	var roots []nodeRef
-	var newest page.TxID
 	s.in.eachNode(looking, nil, func(id page.ID, p page.Page) {
 		newest = max(newest, p.TxID())
 		if p.TxID() > since && onlyBuckets(p) {
@@ -238,14 +248,12 @@ func (s *salvager) newestRoot(since page.TxID) (nodeRef, bool) {
 			}
 		})
 	})
-	var best nodeRef
 	for _, r := range roots {
 		if !referred.has(r.id) && (r.birth > best.birth || r.birth == best.birth && r.level > best.level) {
 			best = r
 		}
 	}
-	s.guess = best.birth < newest && since == 0
-	return best, best.id != 0
+	return best, newest, best.id != 0
 }
 
 // onlyBuckets tells whether p can be a node of the root bucket's tree.
