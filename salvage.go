@@ -29,6 +29,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/meta"
@@ -160,11 +161,11 @@ type salvager struct {
 	blind bool      // both metas are lost
 	guide nodeRef   // if the root is lost as well, an older version of it
 
-	claimed bitmap // pages that were used
-	copied  uint64 // nodes among them
-	free    bitmap // pages that the state does not use
-	owner   []uint32
-	trees   uint32 // trees met so far, whose numbers are in owner
+	claimed bitmap            // pages that were used
+	copied  uint64            // nodes among them
+	free    []freelist.Extent // pages that the state does not use, ascending
+	owner   owners            // trees of the nodes among them
+	trees   uint32            // trees met so far
 	lost    []*lostNode
 	spare   []page.Page // buffers
 
@@ -176,21 +177,6 @@ type salvager struct {
 	oldBranches []nodeRef   // versions of parents of leaves
 	oldLeaves   []nodeRef   // versions of leaves with buckets
 	successors  map[nodeKey]nodeRef
-}
-
-// bitmap is a set of pages.
-type bitmap []uint64
-
-func newBitmap(n page.ID) bitmap { return make(bitmap, n/64+1) }
-
-func (b bitmap) has(id page.ID) bool {
-	return id/64 < page.ID(len(b)) && b[id/64]>>(id%64)&1 != 0
-}
-
-func (b bitmap) set(id page.ID) {
-	if id/64 < page.ID(len(b)) {
-		b[id/64] |= 1 << (id % 64)
-	}
 }
 
 func (s *salvager) salvage(f vfs.File, out string, mode os.FileMode) error {
@@ -228,8 +214,7 @@ func (s *salvager) fill(tmp string, mode os.FileMode) error {
 
 // copyAll writes what can be had, the best first.
 func (s *salvager) copyAll() error {
-	s.claimed = newBitmap(s.in.pages)
-	s.owner = make([]uint32, s.in.pages)
+	s.claimed, s.owner = make(bitmap), make(owners)
 	root := s.meta.Root
 	if err := s.out.sequence(root.Sequence); err != nil {
 		return err
@@ -279,7 +264,7 @@ func (s *salvager) finishReport() {
 	for _, l := range s.lost {
 		s.report.Losses = append(s.report.Losses, l.SalvageLoss)
 		if l.Keys > l.Found {
-			s.report.LostKeys += min(l.Keys-l.Found, 1<<56) // a damaged count must not overflow the sum
+			s.report.LostKeys += l.Keys - l.Found
 		}
 	}
 	s.report.Keys, s.report.Buckets = s.out.keys, s.out.buckets

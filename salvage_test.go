@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/foliodb/folio"
@@ -394,7 +395,24 @@ func salvageSeeds() int {
 	case invariants.Enabled || testing.Short():
 		return 1
 	}
-	return 3
+	return 2
+}
+
+var (
+	patientsMu sync.Mutex
+	patients   = map[[2]uint64]*patient{}
+)
+
+// cachedPatient is randomPatient, which several tests share: nobody changes it.
+func cachedPatient(t *testing.T, seed uint64, pageSize int) *patient {
+	t.Helper()
+	patientsMu.Lock()
+	defer patientsMu.Unlock()
+	key := [2]uint64{seed, uint64(pageSize)}
+	if patients[key] == nil {
+		patients[key] = randomPatient(t, seed, pageSize, 500)
+	}
+	return patients[key]
 }
 
 // onPatients runs test with random databases.
@@ -407,7 +425,7 @@ func onPatients(t *testing.T, test func(t *testing.T, p *patient, rnd *rand.Rand
 				if *seedFlag != 0 {
 					seed = *seedFlag
 				}
-				p := randomPatient(t, seed, ps, 500)
+				p := cachedPatient(t, seed, ps)
 				defer func() {
 					if r := recover(); r != nil {
 						t.Fatalf("-seed %d: panic: %v\n%s", seed, r, debug.Stack())

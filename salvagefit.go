@@ -94,7 +94,7 @@ func (s *salvager) gapCandidates(l *lostNode) []candidate {
 func keysOf(cs []candidate) uint64 {
 	var n uint64
 	for _, c := range cs {
-		n += min(c.count, 1<<56)
+		n += c.count
 	}
 	return n
 }

@@ -38,7 +38,7 @@ func (s *salvager) scan() error {
 	scanning := func(done, total uint64) { s.progress("looking for lost pages", done, total) }
 	s.in.eachNode(scanning, s.claimed, func(id page.ID, p page.Page) {
 		count, flags := btree.Tally(p)
-		r := nodeRef{id, p.TxID(), p.Level(), count, flags}
+		r := nodeRef{id, p.TxID(), p.Level(), min(count, countMax), flags}
 		if oldBranches && r.level == 1 {
 			s.oldBranches = append(s.oldBranches, r)
 		}
@@ -47,7 +47,7 @@ func (s *salvager) scan() error {
 		}
 		// What is whole in the place of a lost page is an older version of
 		// something: the place is right, and the birth is not.
-		if !s.free.has(id) && !places[id] && r.birth <= s.meta.TxID {
+		if !s.isFree(id) && !places[id] && r.birth <= s.meta.TxID {
 			s.orphans = append(s.orphans, orphan{nodeRef: r})
 		}
 	})
@@ -66,7 +66,7 @@ func (s *salvager) scan() error {
 // the state uses elsewhere, or which was written again since, and those that refer to
 // such an orphan. It is for when the list of free pages does not tell.
 func (s *salvager) dropStale() {
-	stale := newBitmap(s.in.pages)
+	stale := make(bitmap)
 	for again, tries := true, stalePasses; again && tries > 0; tries-- {
 		again = false
 		for i := range s.orphans {

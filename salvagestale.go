@@ -196,11 +196,11 @@ func (s *salvager) oldVersions() map[*lostNode][]oldVersion {
 // treeOf returns the tree that has one of cs as a child, if it is one of trees, or 0.
 func (s *salvager) treeOf(p page.Page, cs []btree.Child, trees map[uint32][]*lostNode) uint32 {
 	for _, c := range cs {
-		if !s.claimed.has(c.ID) || len(trees[s.owner[c.ID]]) == 0 {
+		if !s.claimed.has(c.ID) || len(trees[s.owner.get(c.ID)]) == 0 {
 			continue
 		}
 		if s.in.node(p, c.ID, c.Birth) == nil {
-			return s.owner[c.ID]
+			return s.owner.get(c.ID)
 		}
 	}
 	return 0

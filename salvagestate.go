@@ -106,19 +106,18 @@ func (s *salvager) loadFree(p *pager.Pager) {
 		}})
 		return
 	}
-	s.exact, s.free = true, newBitmap(s.in.pages)
-	set := func(from, to page.ID) {
-		for id := from; id < min(to, s.in.pages); id++ {
-			s.free.set(id)
-		}
-	}
-	for e := range list.All() {
-		set(e.Start, e.End())
-	}
+	s.exact, s.free = true, slices.Collect(list.All())
 	for _, l := range links { // not for data either
-		set(l.ID, l.ID+page.ID(l.Pages))
+		s.free = append(s.free, freelist.Extent{Start: l.ID, Len: uint64(l.Pages)})
 	}
-	set(s.meta.HighWater, s.in.pages)
+	s.free = append(s.free, freelist.Extent{Start: s.meta.HighWater, Len: uint64(page.MaxID)})
+	slices.SortFunc(s.free, func(a, b freelist.Extent) int { return cmp.Compare(a.Start, b.Start) })
+}
+
+// isFree tells whether the state does not use page id.
+func (s *salvager) isFree(id page.ID) bool {
+	i, found := slices.BinarySearchFunc(s.free, id, func(e freelist.Extent, id page.ID) int { return cmp.Compare(e.Start, id) })
+	return found || i > 0 && id < s.free[i-1].End()
 }
 
 // readFree is readSpace for a file that can end before its high-water mark.
@@ -166,7 +165,7 @@ func (s *salvager) take(r nodeRef) {
 // wholeSince tells whether all nodes and runs below r that are younger than since
 // are whole.
 func (s *salvager) wholeSince(r nodeRef, since page.TxID) bool {
-	seen := newBitmap(s.in.pages)
+	seen := make(bitmap)
 	todo := []btree.Ref{{ID: r.id, Birth: r.birth}}
 	p := make(page.Page, s.in.pageSize)
 	for len(todo) > 0 {
@@ -240,7 +239,7 @@ func (s *salvager) newestRoot(since page.TxID) (best nodeRef, newest page.TxID, 
 		}
 	})
 	byID := func(r nodeRef, id page.ID) int { return cmp.Compare(r.id, id) }
-	referred := newBitmap(s.in.pages)
+	referred := make(bitmap)
 	s.in.eachNode(looking, nil, func(id page.ID, p page.Page) {
 		btree.Refs(p, 0, func(r btree.Ref) {
 			if i, ok := slices.BinarySearchFunc(roots, r.ID, byID); ok && roots[i].birth == r.Birth && id != r.ID {

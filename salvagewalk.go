@@ -36,8 +36,15 @@ type lostNode struct {
 	fit   bool // the orphans have been looked at for it
 }
 
+// countMax is more keys than any file holds. Counts of hostile nodes are cut to it, so
+// that sums of them do not overflow.
+const countMax = 1 << 36
+
 // lose notes a loss.
-func (s *salvager) lose(l *lostNode) { s.lost = append(s.lost, l) }
+func (s *salvager) lose(l *lostNode) {
+	l.Keys = min(l.Keys, countMax)
+	s.lost = append(s.lost, l)
+}
 
 // walk copies a tree, or a part of one, into the current bucket of the new file. If
 // loss is set, it is a part that was lost, found by scanning.
@@ -97,7 +104,7 @@ func (w *walk) claim(p page.Page, r nodeRef) error {
 		return page.Corrupt(r.id, p.Kind(), "level %d below level %d", p.Level(), r.level+1)
 	}
 	s.claimed.set(r.id)
-	s.owner[r.id] = w.tree
+	s.owner.set(r.id, w.tree)
 	if s.copied++; s.copied%256 == 0 {
 		s.progress("copying", s.copied, uint64(s.in.pages))
 	}
