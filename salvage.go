@@ -61,7 +61,8 @@ type SalvageReport struct {
 	Keys    uint64 // keys written, buckets not among them
 	Buckets uint64 // buckets written
 	// LostKeys is how many keys the parents of what is lost counted there, less
-	// those found by scanning. Of a lost nested bucket this counts the bucket only.
+	// those found by scanning. Of a lost nested bucket this counts the bucket only,
+	// and keys in lost+found count as lost: nobody knows which they are.
 	LostKeys uint64
 	Losses   []SalvageLoss
 	Orphans  []SalvageOrphan

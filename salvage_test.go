@@ -391,7 +391,7 @@ func (out *outcome) stale(path []string, key string) bool {
 func salvageSeeds() int {
 	switch {
 	case *longFlag:
-		return 20
+		return 30
 	case invariants.Enabled || testing.Short():
 		return 1
 	}

@@ -9,6 +9,7 @@ package folio
 import (
 	"bytes"
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"github.com/foliodb/folio/btree"
@@ -100,26 +101,66 @@ func keysOf(cs []candidate) uint64 {
 }
 
 // newestFirst chooses candidates that do not overlap, of two that do the younger.
-// What is too much is left out, the oldest first.
+// What is too much is left out, the oldest first. cs is in the order of first keys, and
+// so is what is chosen.
 func newestFirst(cs []candidate, keys uint64) []candidate {
-	sorted := slices.Clone(cs)
-	slices.SortFunc(sorted, func(a, b candidate) int {
+	order := make([]int, len(cs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := &cs[i], &cs[j]
 		return cmp.Or(cmp.Compare(b.birth, a.birth), cmp.Compare(b.level, a.level), cmp.Compare(a.id, b.id))
 	})
-	var chosen []candidate // in the order of their keys
-	var n uint64
-	for _, c := range sorted {
-		i, _ := slices.BinarySearchFunc(chosen, c.first, func(o candidate, k []byte) int { return bytes.Compare(o.first, k) })
-		if i > 0 && bytes.Compare(chosen[i-1].last, c.first) >= 0 || i < len(chosen) && bytes.Compare(c.last, chosen[i].first) >= 0 {
+	taken := make(places, len(cs)/64+1)
+	for _, i := range order {
+		c := &cs[i]
+		if c.count > keys {
 			continue
 		}
-		if c.count > keys-n {
+		if j := taken.before(i); j >= 0 && bytes.Compare(cs[j].last, c.first) >= 0 {
 			continue
 		}
-		n += c.count
-		chosen = slices.Insert(chosen, i, c)
+		if j := taken.behind(i); j >= 0 && bytes.Compare(c.last, cs[j].first) >= 0 {
+			continue
+		}
+		keys -= c.count
+		taken[i/64] |= 1 << (i % 64)
+	}
+	var chosen []candidate
+	for i := range cs {
+		if taken[i/64]>>(i%64)&1 != 0 {
+			chosen = append(chosen, cs[i])
+		}
 	}
 	return chosen
+}
+
+// places is a set of small numbers.
+type places []uint64
+
+// before returns the greatest member below i, or -1.
+func (p places) before(i int) int {
+	w, word := i/64, p[i/64]&(1<<(i%64)-1)
+	for word == 0 {
+		if w--; w < 0 {
+			return -1
+		}
+		word = p[w]
+	}
+	return w*64 + bits.Len64(word) - 1
+}
+
+// behind returns the least member above i, or -1.
+func (p places) behind(i int) int {
+	w, word := i/64, p[i/64]&^(2<<(i%64)-1)
+	for word == 0 {
+		if w++; w == len(p) {
+			return -1
+		}
+		word = p[w]
+	}
+	return w*64 + bits.TrailingZeros64(word)
 }
 
 // resolve decides for each gap what is chosen.
@@ -258,12 +299,19 @@ func (v *solver) search(i int) {
 	}
 }
 
+// fitsLeaf tells whether a leaf can have so many keys. A lost root that had them may
+// have been a leaf: then what fits is there by chance, trees of buckets that it named.
+func (s *salvager) fitsLeaf(keys uint64) bool { return keys <= uint64(s.in.pageSize/leafKeyMin) }
+
+// leafKeyMin is less than a key takes in a leaf.
+const leafKeyMin = 12
+
 // fillFrom copies what was chosen for a gap.
 func (s *salvager) fillFrom(g *gap) error {
 	if len(g.chosen) == 0 {
 		return nil
 	}
-	g.OutOfDate = !s.exact || keysOf(g.chosen) != g.Keys
+	g.OutOfDate = !s.exact || keysOf(g.chosen) != g.Keys || g.level == levelRoot && s.fitsLeaf(g.Keys)
 	for _, c := range g.chosen {
 		if s.claimed.has(c.id) {
 			continue

@@ -273,7 +273,7 @@ func (w *walk) bucket(name, payload []byte) error {
 	in := walk{s: s, tree: s.newTree(), loss: w.loss, old: w.old, nested: w.loss != nil}
 	root := nodeRef{id: h.Root, birth: h.Birth, level: levelRoot, count: h.Count, flags: allFlags}
 	if now, ok := s.successors[root.key()]; ok {
-		root, in.old = now, false
+		root, in.old = now, in.old && !s.exact && now.birth < s.meta.TxID
 	}
 	if in.old && root.id != 0 && !s.readable(root) {
 		return nil // no reason to make a bucket
