@@ -59,13 +59,14 @@ func parseRate(s string) (int64, error) {
 		}
 	}
 	n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(number), "B"), 64)
-	if err != nil || n < 0 || n*float64(unit) > 1<<50 || n > 0 && n*float64(unit) < 1 {
+	rate := n * float64(unit)
+	if err != nil || !(rate == 0 || rate >= 1 && rate <= 1<<50) { // NaN is neither
 		return 0, fail(exitError, "--rate %s: give bytes in a second, such as 20MiB/s", s)
 	}
-	if n == 0 {
+	if rate == 0 {
 		return -1, nil
 	}
-	return int64(n * float64(unit)), nil
+	return int64(rate), nil
 }
 
 func (e *env) scrub(file string, f *scrubFlags) error {
