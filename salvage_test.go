@@ -35,7 +35,6 @@ type patient struct {
 type patientUnit struct {
 	id, pages int
 	kind      string // meta, branch, leaf, overflow, freelist
-	root      bool   // nothing in the same bucket refers to it
 	path      []string
 	cells     []btree.CellInfo // of a leaf
 }

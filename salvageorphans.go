@@ -26,11 +26,11 @@ type orphan struct {
 
 // scan finds the orphans, and old nodes that tell what was where.
 func (s *salvager) scan() error {
-	places := make(map[page.ID]bool, len(s.lost))
+	hurt := make(map[page.ID]bool, len(s.lost))
 	var oldLeaves, oldBranches bool
 	for _, l := range s.lost {
 		if l.level != levelRun {
-			places[page.ID(l.Page)] = true
+			hurt[page.ID(l.Page)] = true
 			oldBranches = oldBranches || l.level == 0
 			oldLeaves = oldLeaves || l.Buckets
 		}
@@ -47,7 +47,7 @@ func (s *salvager) scan() error {
 		}
 		// What is whole in the place of a lost page is an older version of
 		// something: the place is right, and the birth is not.
-		if !s.isFree(id) && !places[id] && r.birth <= s.meta.TxID {
+		if !s.isFree(id) && !hurt[id] && r.birth <= s.meta.TxID {
 			s.orphans = append(s.orphans, orphan{nodeRef: r})
 		}
 	})
