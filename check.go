@@ -96,6 +96,7 @@ type checker struct {
 	used     []uint64 // bitmap of pages
 	done     uint64
 	path     [][]byte
+	from     btree.Reader // instead of the map, if set
 }
 
 func (c *checker) report(err error) { c.send(&CheckError{Err: err}) }
@@ -128,6 +129,9 @@ func (c *checker) run() {
 
 // reader returns a Reader that verifies every page, whatever was verified before.
 func (c *checker) reader() btree.Reader {
+	if c.from != nil {
+		return c.from
+	}
 	r := *c.tx.reader()
 	r.verify = VerifyAlways
 	return &checkReader{reader: r, dirty: c.tx.store}

@@ -18,3 +18,8 @@ func OpenFS(fsys vfs.FS, path string, mode os.FileMode, o *Options) (*DB, error)
 
 // GroupFull tells whether the next transaction may have to wait for a flush.
 func (tx *Tx) GroupFull() bool { return 2*(tx.store.pages+8) > tx.store.maxDirty }
+
+// SalvageFS is Salvage on any file system.
+func SalvageFS(fsys vfs.FS, in, out string, o *SalvageOptions) (*SalvageReport, error) {
+	return salvageFS(fsys, in, out, 0o600, o)
+}

@@ -12,23 +12,28 @@ import (
 )
 
 func (e *env) checkCmd() *cobra.Command {
-	var asJSON bool
+	var asJSON, asLines bool
 	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Read everything, and report all damage",
 		Long: `Check reads the whole file and verifies every checksum, the order of all keys, and
 that each page is in use exactly once, or free. It prints everything that it finds,
-with the keys that cannot be trusted, and ends with code 3 if there is anything.
-It changes nothing.
+with the page, the bucket and the keys that cannot be trusted, and ends with code 3
+if there is anything. It changes nothing. Keys a .. b are those from a on and before b;
+they are written as the other verbs take them.
 
-What is not reported can be read: kvctl scan prints it.`,
+What is not reported can be read: kvctl scan prints it. What to do about damage, in
+which order, is in docs/salvage.md.`,
 		Example: `  kvctl check my.folio
   kvctl check my.folio > /dev/null || mail -s damage admin
-  kvctl check --json my.folio | jq .findings`,
+  kvctl check --json my.folio | jq .findings
+  kvctl check --jsonl my.folio | jq 'select(.bucket == "/users")'`,
 		Args: argCount(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error { return e.check(args[0], asJSON) },
+		RunE: func(_ *cobra.Command, args []string) error { return e.check(args[0], asJSON, asLines) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&asLines, "jsonl", false, "print a line of JSON for each finding, at once")
+	c.MarkFlagsMutuallyExclusive("json", "jsonl")
 	return c
 }
 
@@ -86,24 +91,29 @@ func (f *findingJSON) String() string {
 	if f.Bucket == nil {
 		return s
 	}
-	s += "; bucket " + *f.Bucket
-	switch {
-	case f.From != nil && f.To != nil:
-		s += fmt.Sprintf(", keys from %s to before %s", cut(*f.From, 60), cut(*f.To, 60))
-	case f.From != nil:
-		s += fmt.Sprintf(", keys from %s on", cut(*f.From, 60))
-	case f.To != nil:
-		s += fmt.Sprintf(", keys before %s", cut(*f.To, 60))
-	default:
-		s += ", all keys"
-	}
-	return s
+	return s + "; bucket " + *f.Bucket + ", " + f.keys()
 }
 
-func (e *env) check(file string, asJSON bool) error {
+// keys says which keys are affected.
+func (f *findingJSON) keys() string {
+	if f.From == nil && f.To == nil {
+		return "all keys"
+	}
+	from, to := "", ""
+	if f.From != nil {
+		from = cut(*f.From, 60) + " "
+	}
+	if f.To != nil {
+		to = " " + cut(*f.To, 60)
+	}
+	return "keys " + from + ".." + to
+}
+
+func (e *env) check(file string, asJSON, asLines bool) error {
 	found := []findingJSON{}
 	start := time.Now()
 	var pages int64
+	var printErr error
 	err := e.view(file, func(tx *folio.Tx) error {
 		pages = tx.Size() / int64(tx.DB().Info().PageSize)
 		bar := e.bar("checking", pages, false)
@@ -119,22 +129,22 @@ func (e *env) check(file string, asJSON bool) error {
 			if !asJSON {
 				mu.Lock()
 				_ = bar.Clear()
-				fmt.Fprintln(e.out, f.String())
+				printErr = errors.Join(printErr, e.printFinding(f, asLines))
 				mu.Unlock()
 			}
 		}
 		return bar.Finish()
 	})
-	if err != nil {
+	if err = errors.Join(err, printErr); err != nil {
 		return err
 	}
 	if asJSON {
 		err = writeJSON(e.out, map[string]any{"file": file, "pages": pages, "findings": found})
-	} else if len(found) == 0 {
+	} else if len(found) == 0 && !asLines {
 		_, err = fmt.Fprintf(e.out, "%s: no damage in %s (%.1f s)\n", file, plural(pages, "page"), time.Since(start).Seconds())
 	}
 	if err == nil && len(found) > 0 {
-		err = fail(exitDamaged, "%s: %s: restore a backup, or save what can be read with kvctl scan", file, plural(len(found), "finding"))
+		err = fail(exitDamaged, "%s: %s: restore a backup, or save what can be read with kvctl salvage", file, plural(len(found), "finding"))
 	}
 	return err
 }

@@ -28,6 +28,7 @@ func TestInUse(t *testing.T) {
 	start := time.Now()
 	for _, args := range [][]string{
 		{"info", file}, {"get", file, "/b", "k"}, {"put", file, "/b", "k", "v"}, {"check", file}, {"page", file, "0"},
+		{"scrub", file}, {"salvage", file, file + ".new"},
 	} {
 		code, _, stderr := kvctl(append(args, "--timeout", "20ms")...)
 		if code != exitInUse || !strings.Contains(stderr, "in use by another process: close it there") {
@@ -54,6 +55,21 @@ func TestReadersTogether(t *testing.T) {
 	}
 	if code, _, stderr := kvctl("put", file, "/b", "k", "v", "--timeout", "20ms"); code != exitInUse {
 		t.Error(code, stderr)
+	}
+}
+
+func TestRate(t *testing.T) {
+	for s, want := range map[string]int64{
+		"20MiB/s": 20 << 20, "1.5KiB/s": 1536, "1GiB": 1 << 30, "100": 100, "100B/s": 100, "0": -1,
+	} {
+		if got, err := parseRate(s); err != nil || got != want {
+			t.Errorf("%s is read as %d, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "fast", "-1", "MiB", "1e30GiB", "0.1", "NaN"} {
+		if got, err := parseRate(s); err == nil {
+			t.Errorf("%q was taken for %d", s, got)
+		}
 	}
 }
 

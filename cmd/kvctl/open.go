@@ -56,7 +56,7 @@ func (e *env) change(path string, create bool, fn func(*folio.DB) error) error {
 // would not tell more.
 func cannotOpen(err error) error {
 	if errors.Is(err, folio.ErrCorrupt) {
-		return fail(exitDamaged, "%w: restore a backup; kvctl page shows what single pages hold", err)
+		return fail(exitDamaged, "%w: restore a backup, or save what can be read with kvctl salvage", err)
 	}
 	return err
 }

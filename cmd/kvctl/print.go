@@ -113,6 +113,13 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// writeJSONLine writes v as one line.
+func writeJSONLine(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
 // bar returns a progress bar on stderr, or one that shows nothing. A total of -1
 // is unknown.
 func (e *env) bar(what string, total int64, bytes bool) *progressbar.ProgressBar {

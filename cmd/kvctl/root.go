@@ -84,11 +84,11 @@ func explain(err error) (code int, text string) {
 	case errors.Is(err, folio.ErrTimeout):
 		return exitInUse, text + ": close it there, or wait for it longer with --timeout"
 	case errors.Is(err, folio.ErrInvalid):
-		return exitError, text + ": is this the right file?"
+		return exitError, text + ": is this the right file? If it is, its beginning is damaged: try kvctl salvage"
 	case errors.Is(err, folio.ErrVersionMismatch):
 		return exitError, text + ": use a newer kvctl"
 	case errors.Is(err, folio.ErrCorrupt), errors.Is(err, folio.ErrFault):
-		return exitDamaged, text + ": kvctl check tells what is affected"
+		return exitDamaged, text + ": kvctl check tells what is affected, kvctl salvage saves the rest"
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, folio.ErrBucketNotFound):
 		return exitNotFound, text
 	case errors.Is(err, folio.ErrIncompatibleValue):
@@ -146,7 +146,7 @@ func (e *env) root() *cobra.Command {
 		return fail(exitError, "%v: see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(e.infoCmd(), e.statsCmd(), e.bucketsCmd(), e.getCmd(), e.putCmd(), e.delCmd(), e.scanCmd(),
-		e.countCmd(), e.loadCmd(), e.checkCmd(), e.pagesCmd(), e.pageCmd(), e.layoutCmd())
+		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.pagesCmd(), e.pageCmd(), e.layoutCmd())
 	return root
 }
 

@@ -18,7 +18,7 @@ type Table struct {
 // Layout returns the table of the page header.
 func Layout() Table {
 	return Table{"Page header", []Field{
-		{OffChecksum, 8, "checksum", "xxh64 of the rest of the page, seeded with the page id and the file id"},
+		{OffChecksum, 8, "checksum", "xxh64 of the rest of the page, seeded with the page id, xor the file id"},
 		{OffTxID, 8, "txid", "birth: the transaction that wrote the page"},
 		{OffKind, 1, "kind", "2 branch, 3 leaf, 4 overflow, 5 freelist"},
 		{OffLevel, 1, "level", "height of a node above the leaves; 1 in a freelist checkpoint"},

@@ -68,7 +68,7 @@ func (k Kind) String() string {
 //	0        8        16    17     18      20         22        24       28      32
 //	| checksum | txid  | kind | level | count | prefixLen | cellBytes | runLen | hint |
 const (
-	OffChecksum  = 0  // xxh64 of the rest of the page, seeded (see Seed)
+	OffChecksum  = 0  // xxh64 of the rest of the page, seeded, xor the file id (see ComputeChecksum)
 	OffTxID      = 8  // birth
 	OffKind      = 16 // Kind
 	OffLevel     = 17 // height above the leaves; 0 in a leaf
@@ -136,8 +136,8 @@ func (p Page) Init(kind Kind, level int, runLen uint32) {
 }
 
 // Seed returns the seed of the checksum of page id in the file with the random
-// id fileID. A page that ends up in another place or in another file has the
-// wrong checksum there.
+// id fileID, so that a page that ends up in another place has the wrong checksum
+// there.
 func Seed(id ID, fileID uint64) uint64 {
 	// The finalizer of splitmix64 spreads neighbouring ids over all bits.
 	x := uint64(id)*0x9E3779B97F4A7C15 + fileID
@@ -158,9 +158,16 @@ func Sum(b []byte, seed uint64) uint64 {
 
 // ComputeChecksum returns what the checksum field of p must hold. For a run, p
 // is what the run's checksum covers (see the packages that define runs).
+//
+// The file id is outside of the hash: so any whole page tells it, should both meta
+// pages be lost (FileID).
 func (p Page) ComputeChecksum(id ID, fileID uint64) uint64 {
-	return Sum(p[OffChecksum+8:], Seed(id, fileID))
+	return Sum(p[OffChecksum+8:], Seed(id, 0)) ^ fileID
 }
+
+// FileID returns the id of the file in which p is whole as page id. Whole pages of
+// a file agree about it; of a damaged one it is a number that no other page says.
+func (p Page) FileID(id ID) uint64 { return p.ComputeChecksum(id, p.Checksum()) }
 
 // Seal stores the checksum of p. Nothing in p may change afterwards.
 func (p Page) Seal(id ID, fileID uint64) {
