@@ -43,7 +43,8 @@ type patientUnit struct {
 func randomPatient(t *testing.T, seed uint64, pageSize, n int) *patient {
 	t.Helper()
 	disk := foliotest.NewDisk()
-	r := &modelRun{cfg: modelConfig{pageSize: pageSize}, path: "db", done: foliotest.NewBucket(), fs: disk}
+	empty := foliotest.NewBucket()
+	r := &modelRun{cfg: modelConfig{pageSize: pageSize}, path: "db", done: empty, seen: empty, gate: foliotest.NewGate(disk)}
 	r.open()
 	ops := generateOps(rand.New(rand.NewPCG(seed, uint64(pageSize))), n)
 	p := &patient{pageSize: pageSize}
@@ -60,6 +61,7 @@ func randomPatient(t *testing.T, seed uint64, pageSize, n int) *patient {
 		r.transaction(ops[:k], ops[k])
 		ops = ops[k+1:]
 	}
+	r.settle()
 	for len(r.snaps) > 0 {
 		r.dropSnap(0)
 	}
