@@ -41,22 +41,24 @@ func (c *commit) clean() {
 	if budget == 0 {
 		return
 	}
-	var counts [freelist.WindowPages + 1]int // children, by what moving them is worth
+	// What was worth moving last time tells what is now; to count first costs as much
+	// as all the rest. Bound too low, and the best are not among those that are moved;
+	// too high, and there are too few.
+	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
+	left := budget
 	c.moveChildren(func(id page.ID, leaf bool) bool {
-		counts[c.worth(id, leaf)]++
-		return false
-	})
-	least := len(counts) - 1
-	for found := counts[least]; least > cleanAbove+1 && found < budget; found += counts[least] {
-		least--
-	}
-	c.moveChildren(func(id page.ID, leaf bool) bool {
-		if budget == 0 || c.worth(id, leaf) < least {
+		if left == 0 || c.worth(id, leaf) < least {
 			return false
 		}
-		budget--
+		left--
 		return true
 	})
+	switch {
+	case left == 0:
+		c.db.cleanFrom = least + 1
+	case 4*left > budget:
+		c.db.cleanFrom = least - 1
+	}
 }
 
 // movable returns how many pages the commit should move: none if there are long

@@ -372,7 +372,7 @@ const (
 // write takes the commit to C2, and beyond if it takes two flushes.
 func (c *commit) write() error {
 	p := c.db.pager
-	c.shrink()
+	c.db.shrink(c.meta.HighWater)
 	if err := p.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
@@ -510,11 +510,11 @@ func (db *DB) publish(c *commit) {
 }
 
 // shrink cuts the file behind what anybody needs: neither the durable meta, nor the
-// newest, nor the one to be written refers to what lies behind their marks, and no
-// reader does. If the file cannot be cut now, a later commit will.
-func (c *commit) shrink() {
-	db := c.db
-	hwm := max(c.meta.HighWater, db.head.meta.HighWater, db.durable.meta.HighWater)
+// newest, nor the one to be written, with high-water mark next, refers to what lies
+// behind their marks, and no reader does. If the file cannot be cut now, a later commit
+// will. It needs the writer lock and the token.
+func (db *DB) shrink(next page.ID) {
+	hwm := max(next, db.head.meta.HighWater, db.durable.meta.HighWater)
 	if worthShrinking(db.pager.FileSize(), int64(hwm)*int64(db.pageSize)) {
 		_ = db.pager.Shrink(hwm)
 	}

@@ -54,7 +54,9 @@ type DB struct {
 	secured  bool       // what Open found is durable (see secure)
 	buffers  bufferPool
 	output   []byte // pages on their way to the file
-	commits  uint64 // since Open
+	// cleanFrom is how many pages around one must be free for it to be moved (clean.go).
+	cleanFrom int
+	commits   uint64 // since Open
 
 	token     flushToken // held by who writes metas or flushes; guards what follows
 	durable   *snapshot  // the newest that a crash does not take back
@@ -261,6 +263,7 @@ func (db *DB) Close() error {
 	}
 	var err error
 	if db.commits > 0 && db.pager.Err() == nil {
+		db.shrink(snap.meta.HighWater) // a large transaction can have been rolled back
 		err = db.writeClean(snap)
 	}
 	return errors.Join(err, db.release())
