@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 // This file is responsible for the negative controls: workers that do something

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 // This file is responsible for what a failure leaves behind.

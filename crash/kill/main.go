@@ -1,3 +1,5 @@
+//go:build unix
+
 // Kill is the second tier of the crash tests: real processes and kill -9.
 //
 //	go -C crash run ./kill [-seed n] [-series n] [-count n] [-rounds n] [-dir dir]

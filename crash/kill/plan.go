@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 // This file is responsible for when a worker is killed.
@@ -31,9 +33,9 @@ func newPlan(rnd *rand.Rand, closes bool) plan {
 	case way < 5 && closes:
 		p.kind, p.nth, p.after = work.Closing, 1+rnd.Int32N(2), micros(3000)
 	case way < 7:
-		p.kind, p.nth, p.after = work.Begun, 1+rnd.Int32N(60), micros(800)
+		p.kind, p.nth, p.after = work.Begun, 1+rnd.Int32N(30), micros(800)
 	default:
-		p.kind, p.nth, p.after = work.Acked, 1+rnd.Int32N(100), micros(3000)
+		p.kind, p.nth, p.after = work.Acked, 1+rnd.Int32N(40), micros(3000)
 	}
 	if rnd.IntN(8) == 0 {
 		p.freeze = micros(10_000)

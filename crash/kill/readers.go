@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 // This file is responsible for rounds in which the file is open for reading in several

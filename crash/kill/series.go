@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 // This file is responsible for the life of one file: rounds of a worker that is
@@ -79,7 +81,7 @@ func (l *life) live() error {
 		if err := l.look(); err != nil {
 			return err
 		}
-		if l.rnd.IntN(12) == 0 {
+		if least, _ := l.tally.AfterKill(); least > 0 && l.rnd.IntN(12) == 0 {
 			if err := l.readersRound(); err != nil {
 				return fmt.Errorf("processes that read: %w", err)
 			}
