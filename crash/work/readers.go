@@ -13,6 +13,15 @@ import (
 	"github.com/foliodb/folio"
 )
 
+// first is the first look. It leaves the file alone if others are to wait for it.
+func (s *session) first() (n uint64, err error) {
+	if !s.Heartbeat {
+		return s.look(0)
+	}
+	err = s.db.View(func(tx *folio.Tx) error { n = count(tx); return nil })
+	return n, err
+}
+
 // look reads everything in the newest snapshot, which must not be older than that of
 // transaction atLeast, and returns its number.
 func (s *session) look(atLeast uint64) (uint64, error) {

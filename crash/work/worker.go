@@ -90,7 +90,7 @@ func (w *worker) session() error {
 	w.failed = 0
 	s := &session{worker: w, db: db}
 	s.stopAfter()
-	n, err := s.look(0)
+	n, err := s.first()
 	if err != nil {
 		err = w.judge("looking", err)
 	} else {
