@@ -180,3 +180,27 @@ func TestSpillFailedInGroup(t *testing.T) {
 		return nil
 	}))
 }
+
+// TestBatchDurability: a function that need not be durable does not weaken one that
+// must be, and shares its transaction.
+func TestBatchDurability(t *testing.T) {
+	db := openNew(t)
+	db.MaxBatchSize = 2
+	db.MaxBatchDelay = time.Hour
+	for range 10 { // in either order
+		before := db.Stats().Flushes
+		var wg sync.WaitGroup
+		for _, d := range []folio.Durability{folio.DurabilityFull, folio.DurabilityNone} {
+			wg.Go(func() {
+				err := db.Batch(func(tx *folio.Tx) error {
+					return errors.Join(tx.SetDurability(d), tx.Cursor().Bucket().SetSequence(before))
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		require.Greater(t, db.Stats().Flushes, before)
+	}
+}
