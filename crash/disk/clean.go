@@ -69,11 +69,14 @@ func Leftovers(dir string) ([]string, error) {
 }
 
 // Clean removes all mounts in dir and the loop devices on files there. Whoever hangs
-// in one of them gets an error.
-func Clean(dir string) error {
+// in one of them gets an error. dead tells that nobody serves the devices any more.
+func Clean(dir string, dead bool) error {
 	mounts, err := mountsBelow(dir)
 	if err != nil {
 		return err
+	}
+	if dead {
+		abort(mounts)
 	}
 	for _, m := range mounts { // the file systems on the devices, while they work
 		if !isFuse(m) && unix.Unmount(m.dir, 0) != nil {

@@ -14,6 +14,10 @@ import (
 
 const sectorSize = 512
 
+// superblock is where ext4 has its superblock, of two sectors. It relies on its being
+// written as a whole; with half of it, it cannot be mounted.
+const superblock = 4096
+
 // Cutter rebuilds the states of a recording, from the oldest cut to the newest.
 type Cutter struct {
 	events  []Event
@@ -108,7 +112,7 @@ func (l loss) apply(disk *Overlay, pending []Event, rnd *rand.Rand) (kept int) {
 		} else if l.tail && i > last {
 			break
 		}
-		if unit == 0 {
+		if unit == 0 || e.Off < superblock {
 			unit = len(e.Data)
 		}
 		for at := 0; at < len(e.Data); at += unit {

@@ -50,9 +50,10 @@ func (f FileSystem) Missing() error {
 	return nil
 }
 
-// Mount mounts the file system that is on a device.
-func (f FileSystem) Mount(d *Device, dir string) error {
-	if err := unix.Mount(d.Path, dir, f.Name, unix.MS_NOATIME, f.Options); err != nil {
+// Mount mounts the file system that is on a device. It is not for the process that
+// serves the device, nor is Unmount.
+func (f FileSystem) Mount(device, dir string) error {
+	if err := unix.Mount(device, dir, f.Name, unix.MS_NOATIME, f.Options); err != nil {
 		return fmt.Errorf("mount %s: %w", f.Name, err)
 	}
 	return nil

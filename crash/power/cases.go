@@ -16,10 +16,10 @@ type testCase struct {
 	name    string
 	fs      string
 	options string
-	killed  bool // the worker is killed and started again before the power is cut
-	deep    bool // a state is recorded again, and the power is cut again
-	fault   disk.Target
-	full    bool // the disk is full now and then
+	killed  bool        // the worker is killed and started again before the power is cut
+	deep    bool        // a state is recorded again, and the power is cut again
+	fault   disk.Target // that is bad, at last
+	full    bool        // the disk is full now and then
 }
 
 var testCases = []testCase{
@@ -36,11 +36,13 @@ var testCases = []testCase{
 	{name: "ext4, data cannot be written", fs: "ext4", fault: disk.FailData},
 	{name: "ext4, the journal cannot be written", fs: "ext4", fault: disk.FailJournal},
 	{name: "ext4, flushes fail", fs: "ext4", fault: disk.FailFlush},
-	{name: "ext4, reads fail", fs: "ext4", fault: disk.FailRead},
 	{name: "xfs, data cannot be written", fs: "xfs", fault: disk.FailData},
 	{name: "xfs, the log cannot be written", fs: "xfs", fault: disk.FailJournal},
 	{name: "xfs, flushes fail", fs: "xfs", fault: disk.FailFlush},
-	{name: "xfs, reads fail", fs: "xfs", fault: disk.FailRead},
+	{name: "ext4, reads fail after a cut", fs: "ext4", deep: true, fault: disk.FailRead},
+	{name: "xfs, reads fail after a cut", fs: "xfs", deep: true, fault: disk.FailRead},
+	{name: "ext4, data cannot be written after a cut", fs: "ext4", deep: true, fault: disk.FailData},
+	{name: "xfs, flushes fail after a cut", fs: "xfs", deep: true, fault: disk.FailFlush},
 }
 
 // script returns a session of the case. bases has the file systems, empty.
@@ -57,13 +59,17 @@ func (c testCase) script(bases map[string][]byte, rnd *rand.Rand) script {
 	if c.deep {
 		w.Txs = 20 + rnd.IntN(30)
 	}
-	if c.fault != "" {
-		w.Tolerate = true
-		w.Reopen = 10 + rnd.IntN(30)
-		s.Fault = c.newFault(rnd)
-	}
 	s.Worker = w
+	if c.fault != "" && !c.deep {
+		c.addFault(&s, rnd)
+	}
 	return s
+}
+
+// addFault makes the disk of s one that fails, and its worker one that goes on then.
+func (c testCase) addFault(s *script, rnd *rand.Rand) {
+	s.Worker.Tolerate, s.Worker.Reopen = true, 10+rnd.IntN(30)
+	s.Fault = c.newFault(rnd)
 }
 
 func (c testCase) newFault(rnd *rand.Rand) *disk.Fault {

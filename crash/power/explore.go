@@ -86,14 +86,13 @@ func (x *exploration) try(state, cut int, keep bool) error {
 
 func (x *exploration) look(overlay *disk.Overlay, cut int, rnd *rand.Rand) (err error) {
 	x.lab.device.Set(overlay)
-	if err := x.rec.FS.Mount(x.lab.device, x.lab.mnt); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, disk.Unmount(x.lab.mnt)) }()
 	writing := rnd.IntN(2) == 0
-	x.found, err = x.lab.check(work.CheckConfig{
+	check := work.CheckConfig{
 		Path: filepath.Join(x.lab.mnt, "db"), Seed: x.rec.Worker.Seed, Shape: x.rec.Worker.Shape,
 		Writing: writing, Next: writing && rnd.IntN(2) == 0 && x.rec.Worker.Ballast == "",
+	}
+	x.found, err = x.lab.ask(request{
+		Mount: &mountRequest{x.rec.FS, x.lab.device.Path, x.lab.mnt}, Check: &check, Unmount: x.lab.mnt,
 	})
 	if err != nil {
 		return err

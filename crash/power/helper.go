@@ -2,8 +2,9 @@
 
 package main
 
-// This file is responsible for the process that looks at databases: this one serves
-// the disk that they are on, and so must not.
+// This file is responsible for the process that mounts disks and looks at databases.
+// This one serves what is below, and so must not: a thread that waits in the kernel for
+// its own process cannot even be killed, and all that look at the device wait with it.
 
 import (
 	"bytes"
@@ -13,28 +14,44 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"time"
 
+	"github.com/foliodb/folio/crash/disk"
 	"github.com/foliodb/folio/crash/work"
 )
 
-const checkCommand = "check"
+const helpCommand = "help"
 
-// answer is what the checker says.
+// request is what the helper is to do, in this order.
+type request struct {
+	Mount   *mountRequest
+	Check   *work.CheckConfig
+	Unmount string // a directory
+}
+
+type mountRequest struct {
+	FS     disk.FileSystem
+	Device string
+	Dir    string
+}
+
+// answer is what the helper says.
 type answer struct {
 	Found work.Found
 	Err   string
 }
 
-// checkerMain is the checker: a question on each line of its input.
-func checkerMain() int {
+// helperMain is the helper: a request on each line of its input.
+func helperMain() int {
+	signal.Ignore(os.Interrupt) // the other process ends this one
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for {
-		var c work.CheckConfig
-		if err := in.Decode(&c); err != nil {
+		var q request
+		if err := in.Decode(&q); err != nil {
 			return 0
 		}
-		found, err := work.Check(c)
+		found, err := q.do()
 		a := answer{Found: found}
 		if err != nil {
 			a.Err = err.Error()
@@ -45,58 +62,67 @@ func checkerMain() int {
 	}
 }
 
-// checker is that process as this one sees it.
-type checker struct {
+func (q *request) do() (f work.Found, err error) {
+	if m := q.Mount; m != nil {
+		if err := m.FS.Mount(m.Device, m.Dir); err != nil {
+			return f, err
+		}
+	}
+	if q.Check != nil {
+		f, err = work.Check(*q.Check)
+	}
+	if q.Unmount != "" {
+		err = errors.Join(err, disk.Unmount(q.Unmount))
+	}
+	return f, err
+}
+
+// helper is that process as this one sees it.
+type helper struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *json.Decoder
 	stderr bytes.Buffer
 }
 
-func startChecker() (*checker, error) {
+func startHelper() (*helper, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{cmd: exec.Command(self, checkCommand)}
-	c.cmd.Stderr = &c.stderr
-	if c.in, err = c.cmd.StdinPipe(); err != nil {
+	h := &helper{cmd: exec.Command(self, helpCommand)}
+	h.cmd.Stderr = &h.stderr
+	if h.in, err = h.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	out, err := c.cmd.StdoutPipe()
+	out, err := h.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	c.out = json.NewDecoder(out)
-	return c, c.cmd.Start()
+	h.out = json.NewDecoder(out)
+	return h, h.cmd.Start()
 }
 
-func (c *checker) close() {
-	_ = c.in.Close()
-	_ = c.cmd.Process.Kill()
-	_ = c.cmd.Wait() // it has been killed
-}
+// helpTime is how long a request may take.
+const helpTime = time.Minute
 
-// checkTime is how long a check may take.
-const checkTime = time.Minute
-
-func (c *checker) ask(q work.CheckConfig) (work.Found, error) {
+func (h *helper) ask(q request) (work.Found, error) {
 	var a answer
 	done := make(chan error, 1)
 	go func() {
-		err := json.NewEncoder(c.in).Encode(q)
+		err := json.NewEncoder(h.in).Encode(q)
 		if err == nil {
-			err = c.out.Decode(&a)
+			err = h.out.Decode(&a)
 		}
 		done <- err
 	}()
 	select {
 	case err := <-done:
 		if err != nil {
-			return a.Found, fmt.Errorf("the checker has died: %w\n%.4000s", err, c.end())
+			return a.Found, fmt.Errorf("the process that looks at the database has died: %w\n%.4000s", err, h.end())
 		}
-	case <-time.After(checkTime):
-		return work.Found{}, fmt.Errorf("the check hangs: %.4000s", c.end())
+	case <-time.After(helpTime):
+		return work.Found{}, fmt.Errorf("it hangs: %.4000s", h.end())
 	}
 	if a.Err != "" {
 		return a.Found, errors.New(a.Err)
@@ -105,22 +131,32 @@ func (c *checker) ask(q work.CheckConfig) (work.Found, error) {
 }
 
 // end ends the process and returns what it has said.
-func (c *checker) end() string {
-	_ = c.cmd.Process.Kill()
-	_ = c.cmd.Wait() // so that all of it is there
-	return c.stderr.String()
+func (h *helper) end() string {
+	_ = h.cmd.Process.Kill()
+	_ = h.cmd.Wait() // so that all of it is there
+	return h.stderr.String()
 }
 
-// check asks the checker, and starts another one if it has died.
-func (l *lab) check(q work.CheckConfig) (work.Found, error) {
-	found, err := l.checker.ask(q)
-	if l.checker.cmd.ProcessState != nil {
-		l.checker.close()
-		next, startErr := startChecker()
-		if startErr != nil {
-			return found, errors.Join(err, startErr)
-		}
-		l.checker = next
+// ask asks the helper, and starts another one if it has died.
+func (l *lab) ask(q request) (work.Found, error) {
+	found, err := l.helper.ask(q)
+	if l.helper.cmd.ProcessState == nil {
+		return found, err
 	}
-	return found, err
+	next, startErr := startHelper()
+	if startErr != nil {
+		return found, errors.Join(err, startErr)
+	}
+	l.helper = next
+	return found, errors.Join(err, l.unmount())
+}
+
+func (l *lab) mount(fs disk.FileSystem) error {
+	_, err := l.ask(request{Mount: &mountRequest{fs, l.device.Path, l.mnt}})
+	return err
+}
+
+func (l *lab) unmount() error {
+	_, err := l.ask(request{Unmount: l.mnt})
+	return err
 }

@@ -11,6 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+
+	"github.com/foliodb/folio/crash/disk"
 )
 
 // kept is a recording and the state in it that was wrong.
@@ -67,10 +70,31 @@ func (r *run) replay(l *lab, name string) error {
 	if err != nil {
 		return err
 	}
+	k.Recording.print(k.Cut)
 	x := l.newExploration(&k.Recording, k.Seed)
 	if err := x.try(k.State, k.Cut, false); err != nil {
 		return err
 	}
 	fmt.Printf("the state is as it may be: it holds transaction %d\n", x.found.N)
 	return nil
+}
+
+// printed is how many events are printed.
+const printed = 60
+
+// print prints what happened before the power was cut.
+func (r *recording) print(cut int) {
+	least, most, _ := r.bounds(cut)
+	fmt.Printf("%s %s, worker: %s\ncut before event %d: transaction %d must be there, and none behind %d\n",
+		r.FS.Name, r.FS.Options, strings.Join(r.Worker.Args(), " "), cut, least, most)
+	for i := max(0, cut-printed); i < cut; i++ {
+		switch e := r.Events[i]; e.Kind {
+		case disk.Write:
+			fmt.Printf("%6d %9.3f ms  write %d bytes at %d\n", i, e.At.Seconds()*1e3, len(e.Data), e.Off)
+		case disk.Flush:
+			fmt.Printf("%6d %9.3f ms  flush\n", i, e.At.Seconds()*1e3)
+		case disk.Mark:
+			fmt.Printf("%6d %9.3f ms  report %v\n", i, e.At.Seconds()*1e3, e.Report)
+		}
+	}
 }

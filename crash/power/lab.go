@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/foliodb/folio/crash/disk"
 )
@@ -22,7 +24,7 @@ type lab struct {
 	dir     string
 	mnt     string
 	device  *disk.Device
-	checker *checker
+	helper  *helper
 	guard   io.WriteCloser
 	guarded *exec.Cmd
 	closed  bool
@@ -56,28 +58,25 @@ func (l *lab) set() error {
 	var err error
 	l.device, err = disk.NewDevice(fuse, diskSize, disk.NewOverlay(make([]byte, diskSize)))
 	if err == nil {
-		l.checker, err = startChecker()
+		l.helper, err = startHelper()
 	}
 	return err
 }
 
-// close removes everything, and makes sure that nothing is left.
+// close removes everything, and makes sure that nothing is left. The guard does it,
+// while this process still serves the device.
 func (l *lab) close() error {
 	if l.closed {
 		return nil
 	}
 	l.closed = true
-	if l.checker != nil {
-		l.checker.close()
+	if l.helper != nil {
+		l.helper.end()
 	}
-	err := disk.Clean(l.dir)
-	if err == nil {
-		err = os.RemoveAll(l.dir)
+	if l.guard == nil {
+		return os.RemoveAll(l.dir)
 	}
-	if l.guard != nil {
-		err = errors.Join(err, l.guard.Close(), l.guarded.Wait())
-	}
-	return err
+	return errors.Join(l.guard.Close(), l.guarded.Wait())
 }
 
 const guardCommand = "guard"
@@ -97,17 +96,34 @@ func (l *lab) startGuard() error {
 	return l.guarded.Start()
 }
 
-// guardMain is the guard.
+// guardMain is the guard. A process that was killed may be there for ever as a zombie
+// with its files open, if one of its threads waits for what it serves itself.
 func guardMain(dir string) int {
-	_, _ = io.Copy(io.Discard, os.Stdin) // until the other end is closed
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return 0
+	closed := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the other end is closed
+		close(closed)
+	}()
+	parent := os.Getppid()
+	for open := true; open && os.Getppid() == parent && !zombie(parent); {
+		select {
+		case <-closed:
+			open = false
+		case <-time.After(200 * time.Millisecond):
+		}
 	}
-	if err := errors.Join(disk.Clean(dir), os.RemoveAll(dir)); err != nil {
+	if err := errors.Join(disk.Clean(dir, zombie(parent)), os.RemoveAll(dir)); err != nil {
 		fmt.Fprintln(os.Stderr, "power: cleaning up:", err)
 		return 1
 	}
 	return 0
+}
+
+// zombie tells whether a process has ended, but is not quite gone.
+func zombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := strings.Cut(string(b), ") ")
+	return err != nil || strings.HasPrefix(state, "Z")
 }
 
 // cleanAll removes what runs have left in parent.
@@ -115,7 +131,7 @@ func cleanAll(parent string) error {
 	dirs, err := filepath.Glob(filepath.Join(parent, labPattern))
 	for _, dir := range dirs {
 		fmt.Println("cleaning", dir)
-		err = errors.Join(err, disk.Clean(dir), os.RemoveAll(dir))
+		err = errors.Join(err, disk.Clean(dir, true), os.RemoveAll(dir))
 	}
 	return err
 }

@@ -71,8 +71,8 @@ func child(args []string) (code int, is bool) {
 	switch args[0] {
 	case work.Command:
 		return work.Main(args[1:]), true
-	case checkCommand:
-		return checkerMain(), true
+	case helpCommand:
+		return helperMain(), true
 	case guardCommand:
 		return guardMain(args[1]), true
 	}

@@ -42,12 +42,12 @@ func (l *lab) record(s script, rnd *rand.Rand) (r *recording, err error) {
 	disk1 := disk.NewRecorder(s.Base)
 	disk1.DropFlushes = s.Drop
 	l.device.Set(disk1)
-	if err := s.FS.Mount(l.device, l.mnt); err != nil {
+	if err := l.mount(s.FS); err != nil {
 		return nil, err
 	}
 	defer func() {
 		disk1.SetFault(nil)
-		if unmountErr := disk.Unmount(l.mnt); err == nil {
+		if unmountErr := l.unmount(); err == nil {
 			err = unmountErr
 		}
 	}()

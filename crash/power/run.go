@@ -125,7 +125,7 @@ func (r *run) session(l *lab, c testCase, s script, states int, rnd *rand.Rand) 
 			return t, r.keep(rec, x.seed, err, nil)
 		}
 		if c.deep && x.found.Exists {
-			inner, err := r.again(l, x, rnd)
+			inner, err := r.again(l, c, x, rnd)
 			deeper.add(inner)
 			if err != nil {
 				return t, fmt.Errorf("in a state of a state: %w", err)
@@ -144,10 +144,13 @@ const deepStates = 20
 
 // again records the state that was tried last, in which the file system and the
 // database recover, and cuts the power again.
-func (r *run) again(l *lab, x *exploration, rnd *rand.Rand) (tally, error) {
+func (r *run) again(l *lab, c testCase, x *exploration, rnd *rand.Rand) (tally, error) {
 	s := x.rec.script
 	s.Base, s.Holds, s.Exists = x.before, x.found.N, true
 	s.Worker.Txs = 5 + rnd.IntN(20)
 	s.Kills = rnd.IntN(2)
+	if c.fault != "" {
+		c.addFault(&s, rnd)
+	}
 	return r.session(l, testCase{}, s, deepStates, rnd)
 }

@@ -51,11 +51,11 @@ func (l *lab) stallRead(rec *recording) (time.Duration, error) {
 	overlay, _ := disk.NewCutter(rec.Base, rec.Events).At(len(rec.Events), rand.New(rand.NewPCG(0, 0)))
 	d := disk.NewRecorder(overlay.Bytes())
 	l.device.Set(d)
-	if err := rec.FS.Mount(l.device, l.mnt); err != nil {
+	if err := l.mount(rec.FS); err != nil {
 		return 0, err
 	}
 	slowest, err := stalledWorker(rec, filepath.Join(l.mnt, "db"), d)
-	return slowest, errors.Join(err, disk.Unmount(l.mnt))
+	return slowest, errors.Join(err, l.unmount())
 }
 
 func stalledWorker(rec *recording, path string, d *disk.Recorder) (time.Duration, error) {

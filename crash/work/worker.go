@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ const ReportFD = 3
 
 // Main is the worker process. It returns its exit code.
 func Main(args []string) int {
+	signal.Ignore(os.Interrupt) // the process that watches ends this one
 	cfg, err := parseConfig(args, os.Stderr)
 	if err != nil {
 		return exitUsage
