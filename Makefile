@@ -97,6 +97,22 @@ crash: ## stop a database at every point of short runs
 crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
 	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
 
+.PHONY: crash-kill
+crash-kill: ## kill processes at 1,800 random instants
+	$(GO) -C crash run ./kill $(if $(SEED),-seed $(SEED))
+
+.PHONY: crash-kill-long
+crash-kill-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
+	$(GO) -C crash run ./kill -count $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
+
+.PHONY: crash-power
+crash-power: ## cut the power of ext4 and xfs in 6,000 states; needs root, FUSE and loop devices
+	$(GO) -C crash run ./power $(if $(SEED),-seed $(SEED))
+
+.PHONY: crash-power-long
+crash-power-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
+	$(GO) -C crash run ./power -sessions $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
+
 .PHONY: docs-check
 docs-check: ## are the tables, the links and the examples of the documentation right?
 	$(GO) test ./internal/layout
