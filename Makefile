@@ -16,7 +16,7 @@ each = @ok=0; for m in $(1); do echo "== $$m: $(2)"; (cd $$m && $(2)) || ok=1; d
 
 .PHONY: help
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/kvctl and bin/codesearch

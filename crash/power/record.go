@@ -33,6 +33,7 @@ type recording struct {
 	script
 	Events []disk.Event
 	fired  int // faults
+	back   int // times that the database was opened in an older state (mayGoBack)
 }
 
 // sessionTime is how long a worker may take.
@@ -60,7 +61,7 @@ func (l *lab) record(s script, rnd *rand.Rand) (r *recording, err error) {
 			return &recording{script: s, Events: disk1.Events()}, err
 		}
 	}
-	return &recording{script: s, Events: disk1.Events(), fired: disk1.Fired()}, nil
+	return &recording{script: s, Events: disk1.Events(), fired: disk1.Fired(), back: w.back}, nil
 }
 
 // watch follows the workers of a recording.
@@ -68,6 +69,7 @@ type watch struct {
 	*script
 	disk  *disk.Recorder
 	tally work.Tally
+	back  int
 	mu    sync.Mutex
 	err   error
 }
@@ -111,7 +113,11 @@ func (w *watch) note(r work.Record) {
 		if w.Fault != nil {
 			least = w.tally.Durable()
 		}
-		if r.N < least {
+		switch {
+		case r.N >= least:
+		case w.mayGoBack():
+			w.back++
+		default:
 			w.mu.Lock()
 			w.err = fmt.Errorf("opened again it holds transaction %d; %d must be there", r.N, least)
 			w.mu.Unlock()
@@ -119,6 +125,10 @@ func (w *watch) note(r work.Record) {
 	}
 	w.tally.Add(r)
 }
+
+// mayGoBack tells whether the database may be opened in an older state than the newest
+// durable one: when a meta page cannot be read, the other one holds.
+func (s *script) mayGoBack() bool { return s.Fault != nil && s.Fault.Target == disk.FailRead }
 
 // relaxedSlack is how much longer than Options.FlushInterval a flush may take to come.
 const relaxedSlack = 2 * time.Second
@@ -140,6 +150,9 @@ func (r *recording) bounds(cut int) (least, most uint64, exists bool) {
 		}
 		if i < cut {
 			exists = exists || e.Report.Kind == work.Opened
+			if e.Report.Kind == work.Opened && r.mayGoBack() {
+				least = min(least, e.Report.N)
+			}
 			if r.durable(e, now) {
 				least = max(least, e.Report.N)
 			}

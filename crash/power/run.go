@@ -16,8 +16,8 @@ import (
 
 // tally is what a case has come to.
 type tally struct {
-	sessions, states, events, transactions, fired int
-	recording, exploring                          time.Duration
+	sessions, states, events, transactions, fired, back int
+	recording, exploring                                time.Duration
 }
 
 func (t *tally) add(o tally) {
@@ -26,13 +26,18 @@ func (t *tally) add(o tally) {
 	t.events += o.events
 	t.transactions += o.transactions
 	t.fired += o.fired
+	t.back += o.back
 	t.recording += o.recording
 	t.exploring += o.exploring
 }
 
 func (t tally) String() string {
-	return fmt.Sprintf("%d recordings (%d transactions, %d writes, flushes and reports, %d errors of the disk, %.0f s), %d states, %.0f a second",
-		t.sessions, t.transactions, t.events, t.fired, t.recording.Seconds(), t.states,
+	var back string
+	if t.back > 0 {
+		back = fmt.Sprintf(" with %d times an older state,", t.back)
+	}
+	return fmt.Sprintf("%d recordings (%d transactions, %d writes, flushes and reports, %d errors of the disk,%s %.0f s), %d states, %.0f a second",
+		t.sessions, t.transactions, t.events, t.fired, back, t.recording.Seconds(), t.states,
 		float64(t.states)/max(t.exploring.Seconds(), 0.001))
 }
 
@@ -108,7 +113,7 @@ func (r *run) session(l *lab, c testCase, s script, states int, rnd *rand.Rand) 
 	if err != nil {
 		return t, r.keep(rec, 0, nil, err)
 	}
-	t.events, t.fired = len(rec.Events), rec.fired
+	t.events, t.fired, t.back = len(rec.Events), rec.fired, rec.back
 	_, most, _ := rec.bounds(0)
 	t.transactions = int(most - s.Holds)
 	begun = time.Now()
