@@ -19,14 +19,15 @@ type EventKind byte
 const (
 	Write EventKind = iota
 	Flush
-	Mark // a report of a worker
+	Mark   // a report of a worker
+	Failed // a write that was answered with an error, and is not on the disk
 )
 
 // Event is something that happened to a disk.
 type Event struct {
 	Kind   EventKind
-	Off    int64  // of a write
-	Data   []byte // of a write
+	Off    int64  // of a write, or one that failed
+	Data   []byte // of the same
 	Report work.Record
 	At     time.Duration // since the recording began
 }
@@ -73,6 +74,7 @@ func (r *Recorder) WriteAt(p []byte, off int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fault.hits(onWrite, p) {
+		r.log(Event{Kind: Failed, Off: off, Data: append([]byte(nil), p...)})
 		return syscall.EIO
 	}
 	copy(r.live[off:], p)

@@ -91,6 +91,8 @@ func (r *recording) print(cut int) {
 		switch e := r.Events[i]; e.Kind {
 		case disk.Write:
 			fmt.Printf("%6d %9.3f ms  write %d bytes at %d\n", i, e.At.Seconds()*1e3, len(e.Data), e.Off)
+		case disk.Failed:
+			fmt.Printf("%6d %9.3f ms  error instead of a write of %d bytes at %d\n", i, e.At.Seconds()*1e3, len(e.Data), e.Off)
 		case disk.Flush:
 			fmt.Printf("%6d %9.3f ms  flush\n", i, e.At.Seconds()*1e3)
 		case disk.Mark:

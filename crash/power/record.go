@@ -141,15 +141,20 @@ func (r *recording) bounds(cut int) (least, most uint64, exists bool) {
 		now = r.Events[cut-1].At
 	}
 	most = r.Holds
+	openings := 0
 	for i, e := range r.Events {
 		if e.Kind != disk.Mark {
 			continue
+		}
+		if e.Report.Kind == work.Opening {
+			openings++
 		}
 		if e.Report.Kind == work.Begun {
 			most = max(most, e.Report.N)
 		}
 		if i < cut {
-			exists = exists || e.Report.Kind == work.Opened
+			// A name that was made by who did not get further is durable with the first commit.
+			exists = exists || e.Report.Kind == work.Opened && openings == 1
 			if e.Report.Kind == work.Opened && r.mayGoBack() {
 				least = min(least, e.Report.N)
 			}

@@ -30,6 +30,7 @@ type Config struct {
 	Reopen int // transactions after which it closes and opens the database; 0: never
 
 	Tolerate  bool   // open again after an error
+	Once      bool   // but end then, if there was one
 	FileLimit bool   // limit the length of files now and then
 	MemLimit  int64  // bytes of address space; 0: no limit
 	Ballast   string // file that fills the disk now and then
@@ -63,6 +64,7 @@ func (c *Config) flags() *flag.FlagSet {
 	f.IntVar(&c.Txs, "txs", 0, "")
 	f.IntVar(&c.Reopen, "reopen", 0, "")
 	f.BoolVar(&c.Tolerate, "tolerate", false, "")
+	f.BoolVar(&c.Once, "once", false, "")
 	f.BoolVar(&c.FileLimit, "file-limit", false, "")
 	f.Int64Var(&c.MemLimit, "mem-limit", 0, "")
 	f.StringVar(&c.Ballast, "ballast", "", "")

@@ -59,7 +59,8 @@ type worker struct {
 const opensTried = 10
 
 func (w *worker) done() bool {
-	return w.Txs > 0 && w.started.Load() >= int64(w.Txs) || w.failed >= opensTried
+	return w.Txs > 0 && w.started.Load() >= int64(w.Txs) || w.failed >= opensTried ||
+		w.Once && w.errors.Load() > 0
 }
 
 func (w *worker) run() error {
