@@ -33,6 +33,13 @@ func NewCutter(base []byte, events []Event) *Cutter {
 	return &Cutter{events: events, durable: append([]byte(nil), base...)}
 }
 
+// Whole returns the disk with all that was written.
+func Whole(base []byte, events []Event) []byte {
+	c := NewCutter(base, events)
+	c.advance(len(events), nil)
+	return c.durable
+}
+
 // At returns the disk when the power is cut before event cut, and says what was done
 // to it. Cuts must not go back. The disk is valid until the next call.
 func (c *Cutter) At(cut int, rnd *rand.Rand) (*Overlay, string) {

@@ -55,7 +55,10 @@ func configureLoop(name string, n int, f *os.File) error {
 	if err := unix.IoctlLoopConfigure(int(dev.Fd()), &config); err != nil {
 		return fmt.Errorf("LOOP_CONFIGURE %s: %w", name, err)
 	}
-	return nil
+	// Files are small. Read ahead as usual they would be in memory at once, and no read
+	// could fail or stall any more.
+	ahead := fmt.Sprintf("/sys/block/loop%d/queue/read_ahead_kb", n)
+	return os.WriteFile(ahead, []byte("16"), 0)
 }
 
 // detachLoop takes the file from a loop device, at once or when nobody uses it any

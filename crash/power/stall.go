@@ -28,6 +28,7 @@ func (r *run) stall(l *lab, bases map[string][]byte) error {
 		rnd := rand.New(rand.NewPCG(r.seed, 1<<33))
 		s := testCase{fs: name}.script(bases, rnd)
 		s.Worker.Txs, s.Worker.PageSize = 150, 4096
+		s.Worker.Durability, s.Worker.Reopen = "full", 0 // so that opening reads little
 		rec, err := l.record(s, rnd)
 		if err != nil {
 			return err
@@ -48,8 +49,7 @@ func (r *run) stall(l *lab, bases map[string][]byte) error {
 // stallRead opens the database at the end of a recording in a process whose only
 // reader has to wait, and returns for how long the others have stood still.
 func (l *lab) stallRead(rec *recording) (time.Duration, error) {
-	overlay, _ := disk.NewCutter(rec.Base, rec.Events).At(len(rec.Events), rand.New(rand.NewPCG(0, 0)))
-	d := disk.NewRecorder(overlay.Bytes())
+	d := disk.NewRecorder(disk.Whole(rec.Base, rec.Events))
 	l.device.Set(d)
 	if err := l.mount(rec.FS); err != nil {
 		return 0, err
