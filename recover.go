@@ -159,7 +159,7 @@ func (db *DB) distrustCache() (slots [page.NumMetas]meta.Slot, err error) {
 	if err := db.pager.Sync(); err != nil {
 		return slots, err
 	}
-	if err := db.pager.DropCache(0, page.NumMetas); err != nil {
+	if err := db.dropCache(0, page.NumMetas); err != nil {
 		return slots, err
 	}
 	slots = db.readSlots()
@@ -173,14 +173,26 @@ func (db *DB) dropWritten(m *meta.Meta) error {
 		return nil
 	}
 	if m.Weak {
-		return db.pager.DropCache(page.FirstID, uint64(m.HighWater))
+		return db.dropCache(page.FirstID, uint64(m.HighWater))
 	}
 	for _, u := range m.Record {
-		if err := db.pager.DropCache(u.ID, 1); err != nil {
+		if err := db.dropCache(u.ID, 1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// cacheUnit is as much as the system keeps together in its cache, at most: it drops all
+// of that or nothing.
+const cacheUnit = 2 << 20
+
+// dropCache drops pages from the system's cache, and what may be kept with them.
+func (db *DB) dropCache(id page.ID, n uint64) error {
+	unit := uint64(max(1, cacheUnit/db.pageSize))
+	first := uint64(id) / unit * unit
+	end := (uint64(id) + n + unit - 1) / unit * unit
+	return db.pager.DropCache(page.ID(first), end-first)
 }
 
 // secure makes durable what Open has found, before a commit overwrites the other
@@ -234,7 +246,7 @@ func (db *DB) complete(m meta.Meta) error {
 		}
 		budget -= n
 		if n > 1 {
-			if err := db.pager.DropCache(u.ID, n); err != nil {
+			if err := db.dropCache(u.ID, n); err != nil {
 				return err
 			}
 			b = make([]byte, int(n)*db.pageSize)
