@@ -16,7 +16,7 @@ each = @ok=0; for m in $(1); do echo "== $$m: $(2)"; (cd $$m && $(2)) || ok=1; d
 
 .PHONY: help
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/kvctl and bin/codesearch
@@ -96,6 +96,22 @@ crash: ## stop a database at every point of short runs
 .PHONY: crash-long
 crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
 	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
+
+.PHONY: crash-kill
+crash-kill: ## kill processes at 1,800 random instants
+	$(GO) -C crash run ./kill $(if $(SEED),-seed $(SEED))
+
+.PHONY: crash-kill-long
+crash-kill-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
+	$(GO) -C crash run ./kill -count $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
+
+.PHONY: crash-power
+crash-power: ## cut the power of ext4 and xfs in 6,000 states; needs root, FUSE and loop devices
+	$(GO) -C crash run ./power $(if $(SEED),-seed $(SEED))
+
+.PHONY: crash-power-long
+crash-power-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
+	$(GO) -C crash run ./power -sessions $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
 
 .PHONY: docs-check
 docs-check: ## are the tables, the links and the examples of the documentation right?

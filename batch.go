@@ -17,6 +17,7 @@ import (
 // again without it, and it is run again alone, as by Update. So fn must not change
 // anything but the database before Batch has returned nil. The error is that of
 // the last call. Batch is for many goroutines that write; a single one only waits.
+// Calls that share a transaction share the strongest of the durabilities that they set.
 func (db *DB) Batch(fn func(*Tx) error) error {
 	c := call{fn: fn, err: make(chan error, 1)}
 	db.batchMu.Lock()
@@ -76,12 +77,16 @@ func (b *batch) run() {
 	for len(b.calls) > 0 {
 		failed := -1
 		err := b.db.Update(func(tx *Tx) error {
+			strongest := DurabilityNone
 			for i, c := range b.calls {
+				tx.durability = b.db.opts.Durability // whatever the one before has set
 				if err := safely(c.fn, tx); err != nil {
 					failed = i
 					return err
 				}
+				strongest = min(strongest, tx.durability)
 			}
+			tx.durability = strongest
 			return nil
 		})
 		if failed < 0 {

@@ -177,7 +177,7 @@ func (c *commit) giveBack(e freelist.Extent) {
 
 // collectAll lists every dirty page of the tree.
 func (c *commit) collectAll(root btree.Header) {
-	c.leaves, c.runs, c.branches, c.pages = c.leaves[:0], c.runs[:0], c.branches[:0], c.s.pages
+	c.leaves, c.runs, c.branches, c.units, c.pages = nil, nil, nil, nil, c.s.pages
 	if root.Root&dirtyBit != 0 {
 		c.collect(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
 		c.clean()

@@ -103,10 +103,10 @@ func (db *DB) readMeta(b []byte, off, slot int) (meta.Meta, error) {
 func (db *DB) recover() error {
 	slots := db.readSlots()
 	if newest := newestWhole(slots); newest == nil || !newest.Clean {
-		if err := db.distrustCache(newest); err != nil {
+		var err error
+		if slots, err = db.distrustCache(); err != nil {
 			return err
 		}
-		slots = db.readSlots()
 	}
 	m, slot, why, err := meta.Choose(slots, db.complete)
 	if err != nil {
@@ -152,27 +152,47 @@ func newestWhole(slots [page.NumMetas]meta.Slot) *meta.Meta {
 	return newest
 }
 
-// distrustCache makes sure that what is read next is on the disk: m's record and
-// the metas. Dirty pages are flushed, clean ones dropped.
-func (db *DB) distrustCache(m *meta.Meta) error {
+// distrustCache makes sure that what is read next is on the disk: the metas, which it
+// returns, and the record of the newest. Dirty pages are flushed, clean ones dropped.
+// After a write that failed, the cache may show another newest meta than the disk has.
+func (db *DB) distrustCache() (slots [page.NumMetas]meta.Slot, err error) {
 	if err := db.pager.Sync(); err != nil {
-		return err
+		return slots, err
 	}
-	if err := db.pager.DropCache(0, page.NumMetas); err != nil {
-		return err
+	if err := db.dropCache(0, page.NumMetas); err != nil {
+		return slots, err
 	}
+	slots = db.readSlots()
+	return slots, db.dropWritten(newestWhole(slots))
+}
+
+// dropWritten drops what m may refer to without its being on the disk; of a run, only
+// the first page, as nothing else tells how long it is.
+func (db *DB) dropWritten(m *meta.Meta) error {
 	if m == nil {
 		return nil
 	}
 	if m.Weak {
-		return db.pager.DropCache(page.FirstID, uint64(m.HighWater))
+		return db.dropCache(page.FirstID, uint64(m.HighWater))
 	}
 	for _, u := range m.Record {
-		if err := db.pager.DropCache(u.ID, 1); err != nil {
+		if err := db.dropCache(u.ID, 1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// cacheUnit is as much as the system keeps together in its cache, at most: it drops all
+// of that or nothing.
+const cacheUnit = 2 << 20
+
+// dropCache drops pages from the system's cache, and what may be kept with them.
+func (db *DB) dropCache(id page.ID, n uint64) error {
+	unit := uint64(max(1, cacheUnit/db.pageSize))
+	first := uint64(id) / unit * unit
+	end := (uint64(id) + n + unit - 1) / unit * unit
+	return db.pager.DropCache(page.ID(first), end-first)
 }
 
 // secure makes durable what Open has found, before a commit overwrites the other
@@ -226,6 +246,9 @@ func (db *DB) complete(m meta.Meta) error {
 		}
 		budget -= n
 		if n > 1 {
+			if err := db.dropCache(u.ID, n); err != nil {
+				return err
+			}
 			b = make([]byte, int(n)*db.pageSize)
 			if err := db.readWhole(b, u.ID); err != nil {
 				return err

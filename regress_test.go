@@ -3,11 +3,13 @@ package folio_test
 // Tests of things that went wrong once.
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,4 +138,69 @@ func TestBatchGoexit(t *testing.T) {
 		require.NotNil(t, tx.Bucket([]byte("b")))
 		return nil
 	}))
+}
+
+// TestSpillFailedInGroup: a transaction that is too large for the file, and has failed
+// while its pages were written early, leaves nothing to those that share its flush.
+func TestSpillFailedInGroup(t *testing.T) {
+	db, err := folio.Open(filepath.Join(t.TempDir(), "db"), 0o600, &folio.Options{MaxDirty: 64 << 10, MaxSize: 2 << 20})
+	require.NoError(t, err)
+	defer db.Close()
+	fill := func(values, size int) error {
+		return db.Update(func(tx *folio.Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			for i := 0; i < values && err == nil; i++ {
+				err = b.Put(fmt.Appendf(nil, "key %04d", i), make([]byte, size))
+			}
+			return err
+		})
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				if err := fill(3, 10); err != nil && !errors.Is(err, folio.ErrMaxSizeReached) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 20 {
+			if err := fill(1000, 3000); !errors.Is(err, folio.ErrMaxSizeReached) {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		for err := range tx.Check() {
+			t.Error(err)
+		}
+		return nil
+	}))
+}
+
+// TestBatchDurability: a function that need not be durable does not weaken one that
+// must be, and shares its transaction.
+func TestBatchDurability(t *testing.T) {
+	db := openNew(t)
+	db.MaxBatchSize = 3
+	db.MaxBatchDelay = time.Hour
+	for range 10 { // in whatever order they come
+		before := db.Stats().Flushes
+		var wg sync.WaitGroup
+		for _, d := range []folio.Durability{folio.DurabilityFull, folio.DurabilityNone, folio.DurabilityNone} {
+			wg.Go(func() {
+				err := db.Batch(func(tx *folio.Tx) error {
+					return errors.Join(tx.SetDurability(d), tx.Cursor().Bucket().SetSequence(before))
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		require.Greater(t, db.Stats().Flushes, before)
+	}
 }

@@ -1,0 +1,14 @@
+module github.com/foliodb/folio/crash
+
+go 1.26.0
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0
+	github.com/foliodb/folio v0.0.0
+	github.com/hanwen/go-fuse/v2 v2.12.1
+	golang.org/x/sys v0.49.0
+)
+
+require github.com/google/btree v1.1.3 // indirect
+
+replace github.com/foliodb/folio => ../
