@@ -147,11 +147,11 @@ func (m *fieldMap) addBranch(p []byte) {
 	counts := births + 8*n
 	for i := range n {
 		m.add("head", heads+4*i, 4)
-		m.add("id", ids+8*i, 8)
+		m.add("child id", ids+8*i, 8)
 		m.add("slot offset", slots+4*i, 2)
 		m.add("slot key length", slots+4*i+2, 2)
-		m.add("birth", births+8*i, 8)
-		m.add("count", counts+8*i, 7)
+		m.add("child birth", births+8*i, 8)
+		m.add("child count", counts+8*i, 7)
 		m.add("child flags", counts+8*i+7, 1)
 		off, kl := u16(p, slots+4*i), u16(p, slots+4*i+2)
 		size := max(kl&0x7fff-4, 0)

@@ -68,6 +68,7 @@ type damageTry struct {
 	verify folio.VerifyMode
 	path   string // of a file of the operating system; "": in the heap
 	errs   []error
+	older  bool // it is the older state that was read, in which other pages are in use
 }
 
 // run damages the file, uses it, and says what became of it. The error tells more of
@@ -119,6 +120,7 @@ func (d *damageTry) use() (outcome, error) {
 		return atOpen, nil
 	}
 	info := db.Info()
+	d.older = info.Recovered != ""
 	s := &survey{db: db, want: d.f.states[info.TxID], rnd: d.rnd, managed: d.rnd.IntN(2) == 0, verify: d.verify}
 	if s.want == nil {
 		return silent, errors.Join(fmt.Errorf("transaction %d is none of those committed", info.TxID), db.Close())
@@ -213,7 +215,7 @@ func (d *damageTry) copied(s *survey, found []error) error {
 // named tells whether an error names a page that differs, or the run that it is in.
 // What is cut off is where the file ends, and a meta page is named by its slot.
 func (d *damageTry) named() bool {
-	if len(d.pages) == 0 {
+	if len(d.pages) == 0 || d.older {
 		return true
 	}
 	for _, e := range d.errs {
