@@ -193,6 +193,7 @@ func (d *damageBuild) file(t *testing.T) *damageFile {
 	}
 	h := &crashHistory{rnd: rand.New(rand.NewPCG(9, 9))}
 	m := foliotest.NewBucket()
+	f.states[db.Info().TxID] = m
 	for h.next = range d.commits {
 		m = m.Clone()
 		require.NoError(t, db.Update(func(tx *folio.Tx) error { d.tx(h, tx, m); return nil }))
