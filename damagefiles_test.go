@@ -16,6 +16,7 @@ import (
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/meta"
 )
 
 // damageFile is a file, what it holds, and what it held before.
@@ -57,7 +58,7 @@ var damageBuilds = []damageBuild{
 	{name: "chain", commits: 700, keep: 6, close: true, tx: damageScatter},
 	{name: "record", commits: 12, keep: 5, tx: damageBuckets},
 	{name: "relaxed", commits: 10, keep: 6, sync: 4, tx: damageBuckets, options: folio.Options{Durability: folio.DurabilityNone}},
-	{name: "weak", commits: 8, keep: 5, sync: 4, tx: damageLong, options: folio.Options{Durability: folio.DurabilityNone, MaxDirty: 8 * 4096}},
+	{name: "weak", commits: 8, keep: 5, sync: 4, tx: damageWeak, options: folio.Options{Durability: folio.DurabilityNone}},
 	{name: "two flushes", commits: 6, keep: 4, tx: damageSorted, options: folio.Options{TwoFlushes: true}},
 	{name: "mixed", commits: 6, keep: 4, close: true, tx: damageMixed, options: folio.Options{PageSize: 16384}},
 	{name: "mixed", commits: 6, keep: 4, tx: damageMixed, options: folio.Options{PageSize: 65536}},
@@ -136,6 +137,15 @@ func damageLong(h *crashHistory, tx *folio.Tx, m *foliotest.Bucket) {
 		h.crashPut(b, bm, "value that is not verified at once", unverifiedSize)
 	}
 	damageSorted(h, tx, m)
+}
+
+// damageWeak writes more than a commit record may list.
+func damageWeak(h *crashHistory, tx *folio.Tx, m *foliotest.Bucket) {
+	damageLong(h, tx, m)
+	if h.next == 5 {
+		b, bm := crashBucket(tx, m, "long")
+		h.crashPut(b, bm, "value of too many pages for a record", 2<<20)
+	}
 }
 
 // unverifiedSize is the size of a value whose data a plain read does not verify
@@ -254,6 +264,9 @@ func (f *damageFile) examine(t *testing.T) {
 	if f.name == "chain" {
 		f.chainHasCheckpoint(t)
 	}
+	m, err := meta.Decode(f.page(f.content, f.slot), f.slot)
+	require.NoError(t, err)
+	require.Equal(t, f.name == "weak", m.Weak, f.name)
 	t.Logf("%s: %d pages, %d of each kind; %d versions, state %d in slot %d", f.name, f.pages, f.perKind(), len(f.versions), f.txid, f.slot)
 }
 
