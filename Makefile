@@ -3,6 +3,7 @@
 GO          ?= go
 FUZZTIME    ?= 30s
 CRASHES     ?= 100
+DAMAGES     ?= 10000
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Every directory with a go.mod is a module of its own.
@@ -96,6 +97,10 @@ crash: ## stop a database at every point of short runs
 .PHONY: crash-long
 crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
 	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
+
+.PHONY: damage
+damage: ## damage files in DAMAGES (10000) ways of each kind, and say what becomes of each; SEED= repeats one
+	$(GO) test -run 'TestDamage(Table|SealedFields)$$' -v -timeout 0 . -damage.n $(DAMAGES) $(if $(SEED),-seed $(SEED))
 
 .PHONY: docs-check
 docs-check: ## are the tables, the links and the examples of the documentation right?

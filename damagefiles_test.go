@@ -192,7 +192,7 @@ func damageFiles(t *testing.T) []*damageFile {
 	return files
 }
 
-func (d *damageBuild) file(t *testing.T) *damageFile {
+func (d *damageBuild) file(t testing.TB) *damageFile {
 	disk := foliotest.NewDisk()
 	db, err := folio.OpenFS(disk, "db", 0o600, &d.options)
 	require.NoError(t, err)
@@ -226,7 +226,7 @@ func (d *damageBuild) file(t *testing.T) *damageFile {
 }
 
 // examine finds out what each page is for, and makes sure that the file is sound.
-func (f *damageFile) examine(t *testing.T) {
+func (f *damageFile) examine(t testing.TB) {
 	disk := foliotest.NewDisk()
 	disk.Put("db", f.content)
 	db, err := folio.OpenFS(disk, "db", 0o600, &folio.Options{ReadOnly: true})
@@ -271,7 +271,7 @@ func (f *damageFile) examine(t *testing.T) {
 }
 
 // chainHasCheckpoint makes sure that the free space is in pages of both kinds.
-func (f *damageFile) chainHasCheckpoint(t *testing.T) {
+func (f *damageFile) chainHasCheckpoint(t testing.TB) {
 	levels := map[int]int{}
 	for _, id := range f.byKind[kindFreelist] {
 		levels[page.Page(f.page(f.content, id)).Level()]++
