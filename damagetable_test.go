@@ -311,7 +311,7 @@ func TestDamageTable(t *testing.T) {
 	})
 	t.Logf("what becomes of damage\n%s\n%s\n%s", tally.table("fault", rows),
 		tally.table("page", tally.pageRows()), tally.table("file", tally.fileRows(files)))
-	if *seedFlag == 0 && n >= 200 {
+	if *seedFlag == 0 && n >= 2000 {
 		tally.coversFields(t, files)
 	}
 }
