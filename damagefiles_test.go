@@ -174,9 +174,15 @@ func damageMixed(h *crashHistory, tx *folio.Tx, m *foliotest.Bucket) {
 	h.crashPut(b, bm, fmt.Sprintf("value %d", h.next%3), 20_000+h.rnd.IntN(9000))
 }
 
-// damageFiles makes all files. They are the same in every run.
+// madeDamageFiles is what damageFiles returns; nobody changes them.
+var madeDamageFiles []*damageFile
+
+// damageFiles makes all files, once. They are the same in every run.
 func damageFiles(t *testing.T) []*damageFile {
 	t.Helper()
+	if madeDamageFiles != nil {
+		return madeDamageFiles
+	}
 	var files []*damageFile
 	t.Run("files", func(t *testing.T) {
 		for i := range damageBuilds {
@@ -189,6 +195,7 @@ func damageFiles(t *testing.T) []*damageFile {
 		}
 	})
 	require.Len(t, files, len(damageBuilds), "the files cannot be made")
+	madeDamageFiles = files
 	return files
 }
 

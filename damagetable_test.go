@@ -290,7 +290,7 @@ func (t *damageTally) table(head string, rows []string) string {
 
 func TestDamageTable(t *testing.T) {
 	files := damageFiles(t)
-	n := damageFaults(200, 20)
+	n := damageFaults(150, 8)
 	tally := &damageTally{}
 	var rows []string
 	for _, k := range damageKinds {

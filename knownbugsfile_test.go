@@ -23,6 +23,7 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
+	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/internal/vfs/faultfs"
@@ -96,9 +97,13 @@ func TestBackupWhileWriting(t *testing.T) {
 // etcd #13109: a database was copied with cp.
 func TestCopyOfLiveFile(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(6, 6))
+	copies := 15
+	if testing.Short() || invariants.Enabled {
+		copies = 2
+	}
 	for _, f := range damageFiles(t) {
 		images := append(f.versions[:len(f.versions):len(f.versions)], f.content)
-		for range 40 {
+		for range copies {
 			d := &damageTry{damage: &damage{f: f, kind: numPageKinds}, rnd: rnd, verify: folio.VerifyFirstFull}
 			for at, image := 0, 0; at < len(f.content); at += f.pageSize {
 				if rnd.IntN(30) == 0 {
