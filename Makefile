@@ -3,6 +3,7 @@
 GO          ?= go
 FUZZTIME    ?= 30s
 CRASHES     ?= 100
+DAMAGES     ?= 10000
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Every directory with a go.mod is a module of its own.
@@ -112,6 +113,10 @@ crash-power: ## cut the power of ext4 and xfs in 6,000 states; needs root, FUSE 
 .PHONY: crash-power-long
 crash-power-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
 	$(GO) -C crash run ./power -sessions $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
+
+.PHONY: damage
+damage: ## damage files in DAMAGES (10000) ways of each kind, and say what becomes of each; SEED= repeats one
+	$(GO) test -run 'TestDamage(Table|SealedFields)$$' -v -timeout 0 . -damage.n $(DAMAGES) $(if $(SEED),-seed $(SEED))
 
 .PHONY: docs-check
 docs-check: ## are the tables, the links and the examples of the documentation right?

@@ -91,7 +91,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 	}
 	defer g.store.release()
 	c.txid = db.nextTxID - 1
-	if c.spilled || c.txid > db.durableTxID()+maxUnsyncedTxs {
+	if c.spilled || c.txid > max(db.durableTxID(), db.drawn)+maxUnsyncedTxs {
 		c.durability = DurabilityFull // see spill.go, and maxUnsyncedTxs
 	}
 	for _, m := range g.members {
@@ -99,6 +99,10 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 		if !m.watching {
 			c.stats.Commits++
 		}
+	}
+	if c.durability != DurabilityFull && db.drawn == 0 {
+		db.drawNumber()
+		c.txid = db.drawn
 	}
 	err := c.prepare(g)
 	if err == nil {

@@ -50,6 +50,7 @@ type DB struct {
 	head     *snapshot  // the newest in the file, published or not
 	group    *group     // the transactions since; nil: none
 	nextTxID page.TxID  // of the next transaction; never used twice once it is in the file
+	drawn    page.TxID  // numbers from it on are this session's only; 0: none (durability.go, R6)
 	space    *space     // nil until the first write transaction
 	secured  bool       // what Open found is durable (see secure)
 	buffers  bufferPool

@@ -15,6 +15,10 @@ package folio
 //	R5  A flush makes the newest of them durable, and with it all before. After a
 //	    weak meta it takes a second flush, of the same meta as one that needs no
 //	    check, in the same place.
+//	R6  The first of them in a session gets a number drawn at random, and the others
+//	    follow it. Another session, which a crash has cut off, can have begun from the
+//	    same state and left pages with the numbers that would come next; a weak meta
+//	    could not tell them from its own.
 //
 // On R4: a page that was written since, freed and used again holds the bytes of a
 // later commit than the meta that the disk may have. In a record it has another
@@ -51,6 +55,13 @@ const (
 // maxUnsyncedTxs bounds the transactions that a crash can take back: recovery goes on
 // with numbers beyond all that they can have used (txidSkip).
 const maxUnsyncedTxs = txidSkip / 2
+
+// drawNumber makes the next numbers those of no other session (R6). There are enough of
+// them for a session every second for decades. It needs the writer lock.
+func (db *DB) drawNumber() {
+	db.nextTxID += page.TxID(1<<32 + randomID()>>32)
+	db.drawn = db.nextTxID - 1
+}
 
 // SetDurability sets the durability of this transaction, instead of
 // Options.Durability. Transactions that share a flush share the strongest of theirs.

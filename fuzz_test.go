@@ -48,6 +48,52 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
+// FuzzSealed changes fields of specimens of all kinds, as TestDamageSealedFields does,
+// but the input says which: each change takes eight bytes of it. What refers to a
+// changed page is mended if the input says so.
+func FuzzSealed(f *testing.F) {
+	var files []*damageFile
+	for i := range damageBuilds {
+		files = append(files, damageBuilds[i].file(f))
+		files[i].examine(f)
+		f.Add(uint8(i), i%2 == 0, []byte("some changes of a few fields"))
+		f.Add(uint8(i), i%2 == 1, []byte{})
+	}
+	f.Fuzz(func(t *testing.T, file uint8, mended bool, script []byte) {
+		s := &sealedDamage{&damage{f: files[int(file)%len(files)]}, mended}
+		s.content = bytes.Clone(s.f.content)
+		for ; len(script) >= 8 && len(s.pages) < 8; script = script[8:] {
+			s.changeAs(script[:8])
+		}
+		for _, id := range s.pages {
+			s.seal(id)
+			if s.mended {
+				s.mend(id)
+			}
+		}
+		if o, err := s.run(rand.New(rand.NewPCG(1, 1)), ""); err != nil || o > sealedSound {
+			t.Fatalf("%s: %s: %v", s.what, sealedNames[o], err)
+		}
+	})
+}
+
+// changeAs changes a field that script chooses, in a way that it chooses.
+func (s *sealedDamage) changeAs(script []byte) {
+	id := u16(script, 0) % s.f.pages
+	m := &s.f.fields[id]
+	name := m.names[int(script[2])%len(m.names)]
+	ranges := m.ranges[name]
+	at := ranges[u16(script, 3)%len(ranges)]
+	b := s.page(id)[at.off : at.off+at.n]
+	s.pages = append(s.pages, id)
+	s.what += fmt.Sprintf("page %d, %s at %d; ", id, name, at.off)
+	if script[5] < 128 {
+		mutate(b[:min(len(b), 8)], rand.New(rand.NewPCG(uint64(script[6]), uint64(script[7]))))
+		return
+	}
+	copy(b, script[6:]) // a small number, as ids and counts are
+}
+
 // useAll does everything with a file that may hold anything. It must neither
 // panic nor take for ever.
 func useAll(content []byte) {

@@ -244,15 +244,15 @@ func excused(es []excuse, path []string, key string) bool {
 	})
 }
 
-// outcome is what Salvage has made of an injury.
-type outcome struct {
+// salvageOutcome is what Salvage has made of an injury.
+type salvageOutcome struct {
 	report  *folio.SalvageReport
 	got     *foliotest.Bucket
 	orphans map[string][]string // in lost+found: values by key
 }
 
 // salvageBytes runs Salvage on content.
-func salvageBytes(content []byte, o *folio.SalvageOptions) (out *outcome, err error) {
+func salvageBytes(content []byte, o *folio.SalvageOptions) (out *salvageOutcome, err error) {
 	disk := foliotest.NewDisk()
 	disk.Put("in", content)
 	report, err := folio.SalvageFS(disk, "in", "out", o)
@@ -266,7 +266,7 @@ func salvageBytes(content []byte, o *folio.SalvageOptions) (out *outcome, err er
 	if err != nil {
 		return nil, err
 	}
-	out = &outcome{report: report, got: foliotest.NewBucket(), orphans: map[string][]string{}}
+	out = &salvageOutcome{report: report, got: foliotest.NewBucket(), orphans: map[string][]string{}}
 	err = db.View(func(tx *folio.Tx) error {
 		readModel(tx.Cursor().Bucket(), out.got)
 		return foliotest.Check(tx)
@@ -295,7 +295,7 @@ func readModel(b *folio.Bucket, m *foliotest.Bucket) {
 }
 
 // collect takes what is in lost+found, wherever it is.
-func (out *outcome) collect(m *foliotest.Bucket) {
+func (out *salvageOutcome) collect(m *foliotest.Bucket) {
 	for i := range m.Len() {
 		key := m.Key(i)
 		if sub := m.Sub(key); sub != nil {
@@ -306,12 +306,12 @@ func (out *outcome) collect(m *foliotest.Bucket) {
 	}
 }
 
-// compare returns what is wrong with an outcome.
-func (out *outcome) compare(want *foliotest.Bucket, es []excuse) error {
+// compare returns what is wrong with a salvageOutcome.
+func (out *salvageOutcome) compare(want *foliotest.Bucket, es []excuse) error {
 	return out.compareBucket(out.got, want, nil, es)
 }
 
-func (out *outcome) compareBucket(got, want *foliotest.Bucket, path []string, es []excuse) error {
+func (out *salvageOutcome) compareBucket(got, want *foliotest.Bucket, path []string, es []excuse) error {
 	for i := range want.Len() {
 		key := want.Key(i)
 		if err := out.compareKey(got, want, path, key, es); err != nil {
@@ -327,7 +327,7 @@ func (out *outcome) compareBucket(got, want *foliotest.Bucket, path []string, es
 	return nil
 }
 
-func (out *outcome) compareKey(got, want *foliotest.Bucket, path []string, key string, es []excuse) error {
+func (out *salvageOutcome) compareKey(got, want *foliotest.Bucket, path []string, key string, es []excuse) error {
 	what := func(s string) error {
 		return fmt.Errorf("%q: %s %s", path, foliotest.Short([]byte(key)), s)
 	}
@@ -362,7 +362,7 @@ func (out *outcome) compareKey(got, want *foliotest.Bucket, path []string, key s
 }
 
 // loss tells whether the report has a loss around key, with a property.
-func (out *outcome) loss(path []string, key string, is func(l *folio.SalvageLoss) bool) bool {
+func (out *salvageOutcome) loss(path []string, key string, is func(l *folio.SalvageLoss) bool) bool {
 	full := append(slices.Clone(path), key)
 	return slices.ContainsFunc(out.report.Losses, func(l folio.SalvageLoss) bool {
 		n := len(l.Bucket)
@@ -380,11 +380,11 @@ func (out *outcome) loss(path []string, key string, is func(l *folio.SalvageLoss
 	})
 }
 
-func (out *outcome) reported(path []string, key string) bool {
+func (out *salvageOutcome) reported(path []string, key string) bool {
 	return out.loss(path, key, func(*folio.SalvageLoss) bool { return true })
 }
 
-func (out *outcome) stale(path []string, key string) bool {
+func (out *salvageOutcome) stale(path []string, key string) bool {
 	return out.loss(path, key, func(l *folio.SalvageLoss) bool { return l.OutOfDate })
 }
 
@@ -442,7 +442,7 @@ func onPatients(t *testing.T, test func(t *testing.T, p *patient, rnd *rand.Rand
 }
 
 // treat salvages an injury and compares.
-func (in *injury) treat(t *testing.T) *outcome {
+func (in *injury) treat(t *testing.T) *salvageOutcome {
 	t.Helper()
 	out, err := salvageBytes(in.content, nil)
 	if err == nil {
@@ -454,7 +454,7 @@ func (in *injury) treat(t *testing.T) *outcome {
 	return out
 }
 
-func describe(out *outcome) string {
+func describe(out *salvageOutcome) string {
 	if out == nil {
 		return ""
 	}
