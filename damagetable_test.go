@@ -245,11 +245,10 @@ func pagesNamed(err error) []page.ID {
 
 // damageTally counts outcomes. It may be used concurrently.
 type damageTally struct {
-	mu      sync.Mutex
-	rows    []string
-	counts  map[string]*[numOutcomes]int
-	fields  map[string]bool // hit, with the kind of their page
-	failure string
+	mu     sync.Mutex
+	rows   []string
+	counts map[string]*[numOutcomes]int
+	fields map[string]bool // hit, with the kind of their page
 }
 
 func (t *damageTally) count(row string, o outcome) {
