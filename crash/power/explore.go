@@ -10,7 +10,9 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/crash/disk"
 	"github.com/foliodb/folio/crash/work"
 )
@@ -94,6 +96,10 @@ func (x *exploration) look(overlay *disk.Overlay, cut int, rnd *rand.Rand) (err 
 	x.found, err = x.lab.ask(request{
 		Mount: &mountRequest{x.rec.FS, x.lab.device.Path, x.lab.mnt}, Check: &check, Unmount: x.lab.mnt,
 	})
+	if err != nil && x.rec.mayGoBack() && strings.Contains(err.Error(), folio.ErrCorrupt.Error()) {
+		x.rec.back++
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/foliodb/folio"
@@ -96,6 +98,10 @@ func (w *watch) process(kill bool, rnd *rand.Rand) error {
 		}
 	}
 	if err := p.Wait(); err != nil {
+		if w.mayGoBack() && strings.Contains(err.Error(), syscall.EIO.Error()) {
+			w.back++ // it could not read a meta page, and nothing else was left
+			return nil
+		}
 		return err
 	}
 	w.mu.Lock()
@@ -127,7 +133,9 @@ func (w *watch) note(r work.Record) {
 }
 
 // mayGoBack tells whether the database may be opened in an older state than the newest
-// durable one: when a meta page cannot be read, the other one holds.
+// durable one: when a meta page cannot be read, the other one holds. That state need not
+// be whole, if a commit was in flight when the power was cut: what it had freed was being
+// written over. Then the file is damaged, and says so.
 func (s *script) mayGoBack() bool { return s.Fault != nil && s.Fault.Target == disk.FailRead }
 
 // relaxedSlack is how much longer than Options.FlushInterval a flush may take to come.
