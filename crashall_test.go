@@ -33,6 +33,8 @@ type allCase struct {
 	// setup runs what is durable and cannot be cut; nil: there is no file.
 	setup func(h *pipeHistory) error
 	run   func(h *pipeHistory) error
+	// again is what runs after a crash; nil: the same.
+	again func(h *pipeHistory) error
 }
 
 // allLimits say how much is tried.
@@ -257,7 +259,11 @@ func (x *allRun) check(h *pipeHistory, disk *foliotest.Disk, cut int, kill bool,
 		return nil
 	}
 	next.rnd = rand.New(rand.NewPCG(x.seed, uint64(x.tried)))
-	if err := x.c.run(next); err != nil {
+	again := x.c.again
+	if again == nil {
+		again = x.c.run
+	}
+	if err := again(next); err != nil {
 		return fmt.Errorf("going on after a crash: %w", err)
 	}
 	if err := x.explore(next, 1); err != nil {

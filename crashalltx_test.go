@@ -19,8 +19,8 @@ var allCases = []allCase{
 	{name: "splits", setup: allFull(allPuts("key", 20, 150)), run: allFull(allPuts("key", 45, 150))},
 	{name: "merges", setup: allFull(allPuts("key", 90, 150)), run: allFull(allDelete("key", 80))},
 	{name: "bucket deleted", setup: allFull(allSub(60)), run: allFull(allSubGone)},
-	{name: "freelist page", heavy: 6, setup: allFull(allPuts("key", 4, 50)), run: allUntilSpace(1)},
-	{name: "freelist checkpoint", heavy: 12, setup: allFull(allPuts("key", 4, 50)), run: allUntilSpace(17)},
+	{name: "freelist page", heavy: 6, setup: allFull(allPuts("key", 4, 50)), run: allUntilSpace(1), again: allFull(pipeScatter)},
+	{name: "freelist checkpoint", heavy: 12, setup: allFull(allPuts("key", 4, 50)), run: allUntilSpace(17), again: allFull(pipeScatter)},
 	{name: "group", free: true, setup: allFull(allPuts("key", 4, 50)), run: allGroup},
 	{name: "relaxed", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allRelaxed},
 	{name: "mixed", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allMixed},
@@ -110,9 +110,6 @@ func allOpen(h *pipeHistory) error {
 // last of them can be cut.
 func allUntilSpace(pages int64) func(*pipeHistory) error {
 	return func(h *pipeHistory) error {
-		if h.floor > 0 || h.opened == 0 && h.db.Stats().TxStats.Commits == 0 {
-			return h.do(full, pipeScatter) // it goes on after a crash
-		}
 		for h.db.Stats().TxStats.SpacePages < pages {
 			if err := h.sync(); err != nil {
 				return err

@@ -153,7 +153,7 @@ func (c *Cut) Left(g Grain, keep func(unit int) bool) *Disk {
 			if m == nil {
 				m = &image{b: n.base}
 			}
-			files[n] = &image{b: append(make([]byte, 0, max(len(n.b), len(m.b))), m.b...)}
+			files[n] = &image{b: append(make([]byte, 0, mapLimit(int64(max(len(n.b), len(m.b))), true)), m.b...)}
 			lengths[n] = int64(len(m.b))
 		}
 		return files[n]
@@ -181,12 +181,15 @@ func (c *Cut) Left(g Grain, keep func(unit int) bool) *Disk {
 			}
 		}
 	}
-	out := &Disk{NoMapWritable: c.disk.NoMapWritable, base: map[string]*inode{}, names: map[string]*inode{}}
+	out := &Disk{NoMapWritable: c.disk.NoMapWritable, tight: true, base: map[string]*inode{}, names: map[string]*inode{}}
 	made := map[*inode]*inode{}
 	for name, n := range names {
 		if made[n] == nil {
-			content := file(n).cut(lengths[n])
-			made[n] = &inode{base: content, b: append([]byte(nil), content...)}
+			m := file(n)
+			m.grow(lengths[n])
+			content := m.b[:lengths[n]]
+			clear(content[len(content):cap(content)])
+			made[n] = &inode{base: content, b: content, shared: true}
 			out.inodes = append(out.inodes, made[n])
 		}
 		out.base[name], out.names[name] = made[n], made[n]
