@@ -29,7 +29,7 @@ type allCase struct {
 	options folio.Options
 	free    bool // goroutines run, so nothing may look at stores
 	empty   bool // there is an empty file at first
-	heavy   int  // how many times fewer states than of a small file are tried
+	heavy   bool // a large file, of which fewer states are tried
 	// setup runs what is durable and cannot be cut; nil: there is no file.
 	setup func(h *pipeHistory) error
 	run   func(h *pipeHistory) error
@@ -42,26 +42,25 @@ type allLimits struct {
 	subsets int // of so many units all are tried
 	singles int // units that survive or are lost alone
 	random  int // subsets beside
-	follow  int // after one of so many states the transactions run again
+	follow  int // after one of so many states the transactions run again; 0: never
 }
 
 // allTries returns the limits for the first and for the second crash.
 func (c *allCase) allTries() [2]allLimits {
-	limits := [2]allLimits{{5, 12, 8, 200}, {2, 3, 2, 0}}
 	switch {
+	case *crashN > 1 && c.heavy:
+		return [2]allLimits{{6, 16, *crashN, 300}, {2, 4, 1, 0}}
 	case *crashN > 1:
-		limits = [2]allLimits{{10, 64, 12 * *crashN, 100}, {5, 12, 10, 0}}
+		return [2]allLimits{{12, 64, 40 * *crashN, 100}, {6, 12, 10, 0}}
 	case testing.Short() || invariants.Enabled:
-		limits = [2]allLimits{{2, 3, 1, 60}, {1, 1, 1, 0}}
-	}
-	if c.heavy > 0 {
-		for i := range limits {
-			l := &limits[i]
-			l.subsets, l.singles, l.random = min(l.subsets, 6), l.singles/c.heavy+1, l.random/c.heavy+1
+		if c.heavy {
+			return [2]allLimits{{0, 1, 0, 0}, {0, 1, 0, 0}}
 		}
-		limits[0].follow *= c.heavy
+		return [2]allLimits{{1, 2, 1, 200}, {0, 1, 0, 0}}
+	case c.heavy:
+		return [2]allLimits{{1, 2, 0, 0}, {0, 1, 0, 0}}
 	}
-	return limits
+	return [2]allLimits{{8, 10, 10, 50}, {3, 4, 3, 0}}
 }
 
 func TestCrashAll(t *testing.T) {
@@ -88,13 +87,52 @@ type allRun struct {
 	seed   uint64
 	rnd    *rand.Rand
 	limits [2]allLimits
-	most   int // states; 0: no limit
-	hash   maphash.Seed
-	seen   map[allKey]struct{}
-	cuts   int
-	tried  int
-	kills  int // of tried
-	found  string
+
+	onlyKills, noKills bool // what TestPlantedBugs tries
+	hash               maphash.Seed
+	seen               map[allKey]struct{}
+	cuts               int
+	tried              int
+}
+
+// crashSameNumber has a weak commit cut off whose pages are all there, but not its meta,
+// and then the next one, whose pages go to the same places. A page of the first must
+// not pass for one of the second: no transaction number comes twice.
+func crashSameNumber() (tried int, err error) {
+	defer noPanic(&err)
+	c := allCase{options: quietly(folio.Options{PageSize: 65536}), setup: allFull(allPuts("key", 4, 50))}
+	weak := func(h *pipeHistory, tx *folio.Tx, m *foliotest.Bucket) {
+		allPuts("large", 1, 2200<<10)(h, tx, m)
+		allPuts("key", 4, 50)(h, tx, m)
+	}
+	x := newAllRun(&c)
+	h, err := x.prepare()
+	if err != nil {
+		return 0, err
+	}
+	if err := h.do(relaxed, weak); err != nil {
+		return 0, err
+	}
+	cut := h.disk.At(h.disk.Events(), 65536)
+	metaUnit := cut.Units(foliotest.Writes) - 1
+	next := h.c.history(h.seed, cut.Left(foliotest.Writes, func(u int) bool { return u != metaUnit }))
+	next.next = h.next
+	if err := next.recovered(h.states[:1]); err != nil {
+		return 0, err
+	}
+	if err := next.do(relaxed, weak); err != nil {
+		return 0, err
+	}
+	x.limits[1] = allLimits{singles: 64}
+	err = x.cut(next, next.disk.Events(), 1)
+	return x.tried, err
+}
+
+func TestCrashSameNumber(t *testing.T) {
+	_, err := crashSameNumber()
+	if err != nil {
+		t.Fatalf("go test -run TestCrashSameNumber -seed %d: %v", *seedFlag, err)
+	}
 }
 
 // allKey is a state of a disk, and what it may be: nothing is learnt from it twice.
@@ -160,10 +198,14 @@ func (x *allRun) explore(h *pipeHistory, depth int) error {
 	for cut := h.floor; cut <= h.disk.Events(); cut++ {
 		if depth == 0 {
 			x.cuts++
-			x.kills++
+		}
+		if depth == 0 && !x.noKills {
 			if err := x.check(h, h.disk.Kill(cut), cut, true, depth); err != nil {
 				return fmt.Errorf("kill at event %d: %w", cut, err)
 			}
+		}
+		if depth == 0 && x.onlyKills {
+			continue
 		}
 		if err := x.cut(h, cut, depth); err != nil {
 			return err
@@ -177,9 +219,6 @@ func (x *allRun) cut(h *pipeHistory, cut, depth int) error {
 	c := h.disk.At(cut, int64(max(4096, x.c.options.PageSize)))
 	for g := foliotest.NumGrains - 1; g >= 0; g-- {
 		for i, keep := range x.subsets(c.Units(g), x.limits[depth]) {
-			if x.most > 0 && x.tried >= x.most {
-				return nil
-			}
 			if err := x.state(h, c.Left(g, keep), cut, depth); err != nil {
 				return fmt.Errorf("crash at event %d, grain %d, subset %d of %d units: %w", cut, g, i, c.Units(g), err)
 			}
@@ -240,22 +279,13 @@ func (x *allRun) check(h *pipeHistory, disk *foliotest.Disk, cut int, kill bool,
 	if kill {
 		next.floor, next.first = cut, h.allowed(cut, false)
 	}
-	x.found = "crash"
-	if kill {
-		x.found = "kill"
-	}
 	if err := next.recovered(h.allowed(cut, kill)); err != nil || depth > 0 {
 		return err
-	}
-	if kill {
-		x.found = "kill, crash"
-	} else {
-		x.found = "crash, crash"
 	}
 	if err := x.explore(next, 1); err != nil {
 		return fmt.Errorf("second crash, in recovery: %w", err)
 	}
-	if !kill && x.rnd.IntN(x.limits[0].follow) != 0 {
+	if f := x.limits[0].follow; f == 0 || !kill && x.rnd.IntN(f) != 0 {
 		return nil
 	}
 	next.rnd = rand.New(rand.NewPCG(x.seed, uint64(x.tried)))
