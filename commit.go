@@ -26,6 +26,7 @@ import (
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/meta"
@@ -149,7 +150,7 @@ func (c *commit) prepare(g *group) error {
 func (c *commit) pagesFreed() []freedRun {
 	freed := slices.Clone(c.s.freed)
 	freed = slices.DeleteFunc(freed, func(f freedRun) bool {
-		own := f.birth > c.base.meta.TxID
+		own := f.birth > c.base.meta.TxID || bugs.On(bugs.ReuseAtOnce)
 		if own {
 			c.giveBack(f.extent())
 		}
@@ -272,6 +273,12 @@ func (c *commit) delta(freed []freedRun) freelist.Delta {
 	for _, f := range freed {
 		d.Freed = append(d.Freed, f.extent())
 	}
+	if bugs.On(bugs.TakenUnnoted) {
+		d.Taken = nil
+	}
+	if bugs.On(bugs.FreedUnnoted) {
+		d.Freed = nil
+	}
 	return d
 }
 
@@ -312,6 +319,9 @@ func (c *commit) unrecorded() {
 	m.Synced = !m.Weak
 	if m.Weak {
 		m.Since = c.db.durable.meta.TxID
+	}
+	if m.Weak && bugs.On(bugs.SinceHead) {
+		m.Since = c.base.meta.TxID
 	}
 }
 
@@ -384,11 +394,20 @@ func (c *commit) write() error {
 		return err
 	}
 	slot := 1 - c.db.durable.slot
+	if bugs.On(bugs.WrongSlot) {
+		slot = 1 - slot
+	}
 	if !c.meta.Synced {
 		c.sumRecord()
+		if bugs.On(bugs.RecordShort) && len(c.meta.Record) > 0 {
+			c.meta.Record = c.meta.Record[1:]
+		}
 		return c.db.storeMeta(&c.meta, slot)
 	}
 	c.flushed = true
+	if bugs.On(bugs.NoFirstFlush) && !c.spilled || bugs.On(bugs.SpillOneFlush) && c.spilled {
+		return c.db.writeMeta(&c.meta, slot)
+	}
 	if err := p.Sync(); err != nil {
 		return err
 	}
@@ -433,7 +452,7 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 // nobody takes anything newer for durable.
 func (db *DB) flushMeta(slot int) error {
 	err := db.pager.Sync()
-	if err != nil {
+	if err != nil && !bugs.On(bugs.MetaNotPutBack) {
 		err = errors.Join(err, db.pager.RestoreMeta(slot, db.older[:]))
 	}
 	return err
@@ -505,7 +524,7 @@ func (db *DB) finish(c *commit) error {
 // publish makes the commit visible: C4. It needs the token.
 func (db *DB) publish(c *commit) {
 	db.slow.superseded(db.current.Swap(c.next).meta.TxID)
-	if c.flushed {
+	if c.flushed || bugs.On(bugs.CommitUnsynced) && c.durability == DurabilityFull {
 		db.becameDurable(c.next)
 	} else {
 		db.flushLater(c)
@@ -519,6 +538,9 @@ func (db *DB) publish(c *commit) {
 // will. It needs the writer lock and the token.
 func (db *DB) shrink(next page.ID) {
 	hwm := max(next, db.head.meta.HighWater, db.durable.meta.HighWater)
+	if bugs.On(bugs.ShrinkTooFar) {
+		hwm = next
+	}
 	if worthShrinking(db.pager.FileSize(), int64(hwm)*int64(db.pageSize)) {
 		_ = db.pager.Shrink(hwm)
 	}

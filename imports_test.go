@@ -23,15 +23,16 @@ const module = "github.com/foliodb/folio"
 // module, and of others.
 var allowedImports = map[string][]string{
 	"": {
-		"btree", "freelist", "meta", "pager", "internal/page", "internal/vfs", "internal/invariants",
+		"btree", "freelist", "meta", "pager", "internal/page", "internal/vfs", "internal/invariants", "internal/bugs",
 	},
 	"btree":               {"internal/page", "internal/prefetch", "internal/invariants"},
 	"freelist":            {"internal/page", "internal/invariants", "github.com/google/btree"},
 	"meta":                {"internal/page", "internal/invariants"},
-	"pager":               {"internal/page", "internal/vfs", "internal/invariants"},
+	"pager":               {"internal/page", "internal/vfs", "internal/invariants", "internal/bugs"},
 	"internal/page":       {"github.com/cespare/xxhash/v2"},
 	"internal/vfs":        {"golang.org/x/sys/unix", "golang.org/x/sys/windows"},
 	"internal/invariants": {},
+	"internal/bugs":       {},
 	"internal/prefetch":   {},
 }
 

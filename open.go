@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/meta"
@@ -203,7 +204,7 @@ func (db *DB) create(path string, mode os.FileMode) error {
 	}
 	m0, m1 := db.firstMetas()
 	err = errors.Join(writeFirst(f, m0, 0), writeFirst(f, m1, 1))
-	if err == nil {
+	if err == nil && !bugs.On(bugs.CreateUnsynced) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -213,6 +214,9 @@ func (db *DB) create(path string, mode os.FileMode) error {
 		// What matters is why it failed; a file left behind is only litter.
 		_ = db.fs.Remove(tmp)
 		return err
+	}
+	if bugs.On(bugs.DirUnsynced) {
+		return nil
 	}
 	return db.fs.SyncDir(filepath.Dir(path))
 }

@@ -32,6 +32,7 @@ import (
 	"sync"
 
 	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
 )
 
@@ -167,6 +168,12 @@ func (db *DB) openGroup() *group {
 	durable := db.durableTxID()
 	published := db.current.Load().meta.TxID
 	live := db.readers.live()
+	if bugs.On(bugs.ReuseRead) {
+		live = nil
+	}
+	if bugs.On(bugs.ReuseDurable) {
+		durable = published
+	}
 	db.space.list.Release(live, durable, published)
 	db.stats.space(db.space.list)
 	m := &db.head.meta
@@ -243,7 +250,10 @@ func (db *DB) writeGroup(keepLock bool) {
 		g.members[0].slow = g.slow
 	}
 	c, err := db.writeOut(g)
-	flush := err == nil && !c.flushed && c.durability == DurabilityFull
+	flush := err == nil && !c.flushed && c.durability == DurabilityFull && !bugs.On(bugs.CommitUnsynced)
+	if bugs.On(bugs.PublishFirst) && err == nil {
+		db.current.Store(c.next)
+	}
 	if flush && !keepLock {
 		db.writer.unlock()
 	}

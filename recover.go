@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 
 	"github.com/foliodb/folio/btree"
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/meta"
 )
@@ -102,7 +103,7 @@ func (db *DB) readMeta(b []byte, off, slot int) (meta.Meta, error) {
 // recover finds the newest durable commit and makes it the current snapshot.
 func (db *DB) recover() error {
 	slots := db.readSlots()
-	if newest := newestWhole(slots); newest == nil || !newest.Clean {
+	if newest := newestWhole(slots); newest == nil || !newest.Clean && !bugs.On(bugs.CacheTrusted) {
 		var err error
 		if slots, err = db.distrustCache(); err != nil {
 			return err
@@ -122,6 +123,9 @@ func (db *DB) recover() error {
 		if s.Err == nil {
 			db.nextTxID = max(db.nextTxID, s.Meta.TxID+txidSkip)
 		}
+	}
+	if bugs.On(bugs.NumberReused) {
+		db.nextTxID = m.TxID + 1
 	}
 	if db.nextTxID > meta.MaxTxID {
 		return fmt.Errorf("%w: the transaction number %d is impossible", ErrCorrupt, m.TxID)
@@ -204,7 +208,7 @@ func (db *DB) secure() error {
 		return nil
 	}
 	m := &db.head.meta
-	if m.Clean {
+	if m.Clean && !bugs.On(bugs.CleanUnsynced) {
 		if err := db.pager.Sync(); err != nil {
 			return fmt.Errorf("folio: %w", err)
 		}
@@ -223,11 +227,14 @@ func (db *DB) secure() error {
 func (db *DB) complete(m meta.Meta) error {
 	// A page that an earlier commit without a flush appended can be free by now: then
 	// no record has it, but the length is as lost.
-	if int64(m.HighWater)*int64(db.pageSize) > db.pager.FileSize() {
+	if int64(m.HighWater)*int64(db.pageSize) > db.pager.FileSize() && !bugs.On(bugs.LengthUnchecked) {
 		return page.Corrupt(m.HighWater-1, 0, "the file ends before it")
 	}
 	if m.Weak {
 		return db.completeSince(&m)
+	}
+	if bugs.On(bugs.RecordUnchecked) {
+		return nil
 	}
 	budget := uint64(recordMax / db.pageSize * 2)
 	head := make([]byte, db.pageSize)
@@ -275,7 +282,7 @@ func (db *DB) completeSince(m *meta.Meta) error {
 	}
 	var young []btree.Ref
 	note := func(r btree.Ref) {
-		if r.Birth > m.Since {
+		if r.Birth > m.Since && !bugs.On(bugs.WeakUnchecked) {
 			young = append(young, r)
 		}
 	}

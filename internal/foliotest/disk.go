@@ -40,6 +40,7 @@ type Disk struct {
 	// so does Sync, and nothing is durable.
 	OnSync func() error
 
+	tight  bool // mappings are little longer than the file, which saves time
 	mu     sync.Mutex
 	base   map[string]*inode // durable names at the start
 	names  map[string]*inode
@@ -75,6 +76,7 @@ type nameChange struct {
 type inode struct {
 	base   []byte // durable content at the start
 	b      []byte // as in vfs.MemFS: zeroes between length and capacity
+	shared bool   // base and b are the same array
 	stored []byte // the writable mapping, if there is one
 	seen   []byte // what was in it at the last look
 	locks  map[*diskFile]bool
@@ -124,6 +126,7 @@ func (d *Disk) write(n *inode, b []byte, off int64) {
 	if end := off + int64(len(b)); end > int64(len(n.b)) {
 		d.setLength(n, end)
 	}
+	n.unshare()
 	d.events = append(d.events, event{kind: evWrite, inode: n, off: off, data: append([]byte(nil), b...)})
 	copy(n.b[off:], b)
 	if off < int64(len(n.stored)) {
@@ -133,8 +136,16 @@ func (d *Disk) write(n *inode, b []byte, off int64) {
 }
 
 func (d *Disk) setLength(n *inode, size int64) {
+	n.unshare()
 	d.events = append(d.events, event{kind: evLength, inode: n, off: size})
 	n.resize(size)
+}
+
+// unshare makes base a copy before b changes.
+func (n *inode) unshare() {
+	if n.shared {
+		n.base, n.shared = append([]byte(nil), n.base...), false
+	}
 }
 
 func (n *inode) resize(size int64) {
@@ -362,7 +373,7 @@ func (f *diskFile) Map(length int64) (vfs.Mapping, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case length <= 0 || length > max(256<<10, 2*int64(len(n.b))):
+	case length <= 0 || length > mapLimit(int64(len(n.b)), f.disk.tight):
 		return nil, &fs.PathError{Op: "map", Path: f.name, Err: errors.New("cannot allocate memory")}
 	case length > int64(cap(n.b)):
 		n.move(length)
@@ -396,6 +407,14 @@ func (f *diskFile) Close() error {
 		delete(f.inode.locks, f)
 	}
 	return err
+}
+
+// mapLimit returns how much of a file of size bytes can be mapped: more than there is.
+func mapLimit(size int64, tight bool) int64 {
+	if tight {
+		return max(128<<10, size+size/8)
+	}
+	return max(256<<10, 2*size)
 }
 
 type diskMapping struct{ b []byte }

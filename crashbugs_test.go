@@ -1,0 +1,176 @@
+//go:build foliobugs
+
+package folio_test
+
+// Bugs that are planted (internal/bugs), each of which the tests must notice. There are
+// four ways: a power failure, the death of the process, a look at the database
+// without a crash, and a failed sync.
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/bugs"
+	"github.com/foliodb/folio/internal/foliotest"
+)
+
+// bugWays are what can notice a bug, the fastest first. Each returns what it found, and
+// how many states of a disk it looked at.
+var bugWays = []struct {
+	name string
+	try  func() (int, error)
+}{
+	{"check", bugCheck},
+	{"fault", bugFault},
+	{"crash", func() (int, error) { return bugCrash(false) }},
+	{"kill", func() (int, error) { return bugCrash(true) }},
+	{"crash, crash", crashSameNumber},
+}
+
+func TestPlantedBugs(t *testing.T) {
+	var table strings.Builder
+	table.WriteString("\n| bug | caught by | states |\n|---|---|---|\n")
+	for b := bugs.None; b < bugs.End; b++ {
+		t.Run(b.String(), func(t *testing.T) {
+			bugs.Plant(b)
+			defer bugs.Plant(bugs.None)
+			var by []string
+			states := 0
+			for _, way := range bugWays {
+				n, err := way.try()
+				if err == nil {
+					continue
+				}
+				t.Logf("%s, state %d: %.300s", way.name, n, err)
+				by = append(by, way.name)
+				states = n
+				break
+			}
+			if b == bugs.None {
+				require.Empty(t, by, "there is no bug")
+				return
+			}
+			fmt.Fprintf(&table, "| %s | %s | %d |\n", b, strings.Join(by, ", "), states)
+			require.NotEmpty(t, by, "nothing has noticed it")
+		})
+	}
+	t.Log(table.String())
+}
+
+// bugCrash runs the histories of TestCrashAll, the short ones first.
+func bugCrash(kills bool) (tried int, err error) {
+	for _, heavy := range []bool{false, true} {
+		for _, c := range allCases {
+			if c.heavy != heavy {
+				continue
+			}
+			x := newAllRun(&c)
+			x.onlyKills, x.noKills = kills, !kills
+			x.limits = [2]allLimits{{2, 4, 2, 0}, {1, 2, 1, 0}}
+			if kills && !heavy {
+				x.limits[0].follow = 1
+			}
+			err := x.history()
+			if tried += x.tried; err != nil {
+				return tried, fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+	}
+	return tried, nil
+}
+
+// bugCheck runs the histories without a crash, beside a reader.
+func bugCheck() (int, error) {
+	for _, c := range allCases {
+		if err := bugCheckOne(&c); err != nil {
+			return 0, fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return 0, nil
+}
+
+func bugCheckOne(c *allCase) (err error) {
+	defer noPanic(&err)
+	h, err := newAllRun(c).prepare()
+	if err != nil {
+		return err
+	}
+	if h.db == nil {
+		if err := h.open(); err != nil {
+			return err
+		}
+	}
+	before := h.states[len(h.states)-1]
+	reader, err := h.db.Begin(false)
+	if err != nil {
+		return err
+	}
+	ended := false
+	defer func() {
+		if !ended {
+			reader.Rollback()
+		}
+	}()
+	if c.setup != nil {
+		if err := errors.Join(c.setup(h), c.setup(h)); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(foliotest.Diff(reader, before), foliotest.Check(reader)); err != nil {
+		return fmt.Errorf("a reader: %w", err)
+	}
+	ended = true
+	must(reader.Rollback())
+	if err := c.run(h); err != nil {
+		return err
+	}
+	for range 2 {
+		if h.db == nil {
+			if err := h.open(); err != nil {
+				return err
+			}
+		}
+		if err := h.look(); err != nil {
+			return err
+		}
+		err := h.db.View(func(tx *folio.Tx) error {
+			return errors.Join(foliotest.Diff(tx, h.states[len(h.states)-1]), foliotest.Check(tx))
+		})
+		if err != nil {
+			return err
+		}
+		if err := h.close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errSync = errors.New("the disk has failed")
+
+// bugFault has a sync fail. Nothing may be committed after that, and nobody who opens
+// the file may take for committed what is not on the disk.
+func bugFault() (n int, err error) {
+	defer noPanic(&err)
+	x := newAllRun(&allCase{setup: allFull(allPuts("key", 4, 50))})
+	h, err := x.prepare()
+	if err != nil {
+		return 0, err
+	}
+	before := h.states[len(h.states)-1:]
+	h.setGate(func() error { return errSync })
+	if err := h.do(full, allPuts("key", 2, 60)); !errors.Is(err, errSync) {
+		return 0, fmt.Errorf("a sync failed, and the commit returned %v", err)
+	}
+	h.setGate(nil)
+	if err := h.do(full, allPuts("key", 2, 70)); !errors.Is(err, folio.ErrLatched) {
+		return 0, fmt.Errorf("after a failed sync a commit returned %v", err)
+	}
+	next := h.c.history(h.seed, h.disk.Kill(h.disk.Events()))
+	return 0, next.recovered(before)
+}
