@@ -101,7 +101,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 			c.stats.Commits++
 		}
 	}
-	if c.durability != DurabilityFull && db.drawn == 0 {
+	if c.durability != DurabilityFull && db.drawn == 0 && !bugs.On(bugs.NumberReused) {
 		db.drawNumber()
 		c.txid = db.drawn
 	}
