@@ -95,11 +95,11 @@ crash: ## stop a database at every point of short runs
 
 .PHONY: crash-long
 crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
-	$(GO) test -run Crash -v -timeout 0 . -args -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
+	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-bugs
 crash-bugs: ## plant bugs one by one, and see that the crash tests notice each
-	$(GO) test -tags foliobugs -run TestPlantedBugs -v . | grep -vE '^(=== |    --- PASS)'
+	$(GO) test -tags foliobugs -run TestPlantedBugs -v .
 
 .PHONY: docs-check
 docs-check: ## are the tables, the links and the examples of the documentation right?
