@@ -51,7 +51,7 @@ func (c *allCase) allTries() [2]allLimits {
 	case *crashN > 1 && c.heavy:
 		return [2]allLimits{{6, 16, *crashN, 300}, {2, 4, 1, 0}}
 	case *crashN > 1:
-		return [2]allLimits{{12, 64, 10 * *crashN, 100}, {6, 12, 10, 0}}
+		return [2]allLimits{{12, 64, 40 * *crashN, 100}, {6, 12, 10, 0}}
 	case testing.Short() || invariants.Enabled:
 		if c.heavy {
 			return [2]allLimits{{0, 1, 0, 0}, {0, 1, 0, 0}}
