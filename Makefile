@@ -96,11 +96,11 @@ crash: ## stop a database at every point of short runs
 
 .PHONY: crash-long
 crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
-	$(GO) test -run Crash -v -timeout 0 . -args -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
+	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-bugs
 crash-bugs: ## plant bugs one by one, and see that the crash tests notice each
-	$(GO) test -tags foliobugs -run TestPlantedBugs -v . | grep -vE '^(=== |    --- PASS)'
+	$(GO) test -tags foliobugs -run TestPlantedBugs -v .
 
 .PHONY: crash-kill
 crash-kill: ## kill processes at 1,800 random instants

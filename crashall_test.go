@@ -71,7 +71,7 @@ func TestCrashAll(t *testing.T) {
 			x := newAllRun(&c)
 			begun := time.Now()
 			if err := x.history(); err != nil {
-				t.Fatalf("go test -run 'TestCrashAll/%s' -seed %d -crash.n %d: %v", c.name, x.seed, *crashN, err)
+				t.Fatalf("go test -run 'TestCrashAll/%s' -seed %d -crash.n %d -short=%v: %v", c.name, x.seed, *crashN, testing.Short(), err)
 			}
 			d := time.Since(begun)
 			t.Logf("%d cuts, %d states, %.0f a second", x.cuts, x.tried, float64(x.tried)/d.Seconds())
