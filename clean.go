@@ -30,6 +30,10 @@ const (
 	longExtent = freelist.WindowPages / 2
 	cleanAbove = freelist.WindowPages / 2
 
+	// cleanLeast is how many pages a commit must have to move others. Smaller ones find
+	// places in a few pieces, and would pay more for the moves than for the pieces.
+	cleanLeast = 128
+
 	// cleanedMost is how many pages a commit may have with those that it moves if
 	// it would have fewer without: its record must fit into the meta page.
 	cleanedMost = 400
@@ -67,7 +71,7 @@ func (c *commit) clean() {
 func (c *commit) movable() int {
 	n := len(c.leaves) + len(c.branches)
 	free := c.list.Free()
-	if n <= apartPages || free < 2*uint64(n) || free < 4*c.list.Pending() {
+	if n < cleanLeast || free < 2*uint64(n) || free < 4*c.list.Pending() {
 		return 0
 	}
 	want := uint64(min(reserveCommits*n, reserveMost+n))
