@@ -31,8 +31,9 @@ const (
 	cleanAbove = freelist.WindowPages / 2
 
 	// cleanLeast is how many pages a commit must have to move others. Smaller ones find
-	// places in a few pieces, and would pay more for the moves than for the pieces.
-	cleanLeast = 128
+	// places in a few pieces, and would pay more for the moves than for the pieces:
+	// groups of some 26 puts, 62 pages, took 34 us a put with 40 moves, and 20 without.
+	cleanLeast = 72
 
 	// cleanedMost is how many pages a commit may have with those that it moves if
 	// it would have fewer without: its record must fit into the meta page.
