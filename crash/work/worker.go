@@ -120,6 +120,7 @@ func (s *session) stopAfter() {
 }
 
 func (s *session) start(n uint64) {
+	s.db.MaxBatchDelay = time.Millisecond
 	for i := range s.Writers {
 		s.wg.Go(func() { s.fail(s.write(n, i)) })
 	}

@@ -25,7 +25,6 @@ type attempt struct {
 // write commits transactions, one after the other, until the session is over.
 func (s *session) write(n uint64, id int) error {
 	rnd := rand.New(rand.NewPCG(s.Seed^n, uint64(id)))
-	s.db.MaxBatchDelay = time.Millisecond
 	for !s.over() {
 		a := &attempt{s: s, durability: s.durabilityOf(rnd), giveUp: rnd.IntN(16) == 0}
 		err := a.commit(rnd.IntN(16))
