@@ -23,6 +23,7 @@ type Cutter struct {
 	events  []Event
 	durable []byte // with all events before at
 	at      int
+	last    *Overlay // that At has returned
 
 	// LoseWrite drops a random write that a flush had covered: what no disk may do.
 	LoseWrite bool
@@ -47,8 +48,15 @@ func (c *Cutter) At(cut int, rnd *rand.Rand) (*Overlay, string) {
 	for flushed > c.at && c.events[flushed-1].Kind != Flush {
 		flushed--
 	}
+	if c.last != nil {
+		c.last.mu.Lock() // the kernel can read late from a disk that is detached
+	}
 	c.advance(flushed, rnd)
+	if c.last != nil {
+		c.last.mu.Unlock()
+	}
 	disk := NewOverlay(c.durable)
+	c.last = disk
 	var pending []Event
 	for _, e := range c.events[c.at:cut] {
 		if e.Kind == Write {
