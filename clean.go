@@ -118,6 +118,7 @@ func (c *commit) moveChildren(fn func(id page.ID, leaf bool) bool) {
 			return moved
 		})
 	}
+	c.pages = c.s.pages
 }
 
 // move returns a dirty copy of page id, which gets another place, or false if it has

@@ -123,8 +123,11 @@ func (c *commit) prepare(g *group) error {
 	m.TxID = c.txid
 	m.Clean, m.Synced, m.Weak, m.Since, m.Record = false, false, false, 0, nil
 	c.collectAll(g.root)
-	freed := c.pagesFreed()
-	for _, f := range freed {
+	c.clean()
+	if invariants.Enabled {
+		c.checkCollected()
+	}
+	for _, f := range c.pagesFreed() {
 		c.stats.Freed += int64(f.n)
 		if err := c.free(f.extent(), f.birth); err != nil {
 			return err
@@ -137,7 +140,7 @@ func (c *commit) prepare(g *group) error {
 	}
 	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: g.root.Root, Birth: g.root.Birth})
 	m.Root.Count, m.Root.Sequence = g.root.Count, g.sequence
-	if err := c.noteSpace(freed); err != nil {
+	if err := c.noteSpace(); err != nil {
 		return err
 	}
 	return m.Check()
@@ -185,11 +188,6 @@ func (c *commit) collectAll(root btree.Header) {
 	c.leaves, c.runs, c.branches, c.units, c.pages = nil, nil, nil, nil, c.s.pages
 	if root.Root&dirtyBit != 0 {
 		c.collect(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
-		c.clean()
-		c.pages = c.s.pages
-	}
-	if invariants.Enabled {
-		c.checkCollected()
 	}
 }
 
@@ -243,10 +241,10 @@ func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
 
 // noteSpace puts the changes of the free space into the meta, or into a freelist
 // page; and it decides whether the commit takes one flush or two.
-func (c *commit) noteSpace(freed []freedRun) error {
+func (c *commit) noteSpace() error {
 	m := &c.meta
 	c.chain = c.db.space.chain
-	delta := c.delta(freed)
+	delta := c.delta()
 	tail := m.Freelist.Tail
 	m.Freelist.Tail = delta.Append(slices.Clone(tail))
 	m.Freelist.FreePages = c.list.Free() + c.list.Pending()
@@ -254,7 +252,7 @@ func (c *commit) noteSpace(freed []freedRun) error {
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
 		return nil
 	}
-	if err := c.linkPage(freed, tail, delta.Size()); err != nil {
+	if err := c.linkPage(tail, delta.Size()); err != nil {
 		return err
 	}
 	c.recordUnits()
@@ -264,15 +262,13 @@ func (c *commit) noteSpace(freed []freedRun) error {
 	return nil
 }
 
-// delta returns what the commit has done to the free space so far, freed being pages
-// of its base. What it has taken behind the high-water mark of its base and given back
-// is freed as well, unless it has taken it again.
-func (c *commit) delta(freed []freedRun) freelist.Delta {
+// delta returns what the commit has done to the free space so far. What it has taken
+// behind the high-water mark of its base and given back is freed as well, unless it has
+// taken it again.
+func (c *commit) delta() freelist.Delta {
 	d := freelist.Delta{TxID: c.txid}
 	d.Taken, d.Freed = freelist.Net(c.taken, c.returned)
-	for _, f := range freed {
-		d.Freed = append(d.Freed, f.extent())
-	}
+	d.Freed = append(d.Freed, c.freed...)
 	if bugs.On(bugs.TakenUnnoted) {
 		d.Taken = nil
 	}
@@ -332,7 +328,7 @@ const tailMax = meta.Size / 4
 // linkPage writes the free space to a new page of the chain: deltas, or all of it
 // if the chain has outgrown its checkpoint. The delta takes size bytes before the page
 // has its place.
-func (c *commit) linkPage(freed []freedRun, tail []byte, size int) error {
+func (c *commit) linkPage(tail []byte, size int) error {
 	m := &c.meta
 	deltas, checkpoint := c.db.space.chainPages()
 	fp := freelist.Page{Checkpoint: deltas >= max(chainMin, checkpoint), Next: headLink(m)}
@@ -358,7 +354,7 @@ func (c *commit) linkPage(freed []freedRun, tail []byte, size int) error {
 	if fp.Checkpoint {
 		fp.Payload = c.list.AppendCheckpoint(nil)
 	} else {
-		delta := c.delta(freed)
+		delta := c.delta()
 		fp.Payload = delta.Append(slices.Clone(tail))
 	}
 	raw := make([]byte, int(n)*c.db.pageSize)
