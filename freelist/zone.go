@@ -51,14 +51,14 @@ func (l *List) SetZone(end page.ID) {
 	}
 }
 
-// zoneLook is how many extents AllocateZone looks at.
-const zoneLook = 64
+// ZoneLook is how many extents AllocateZone looks at.
+const ZoneLook = 64
 
 // AllocateZone takes at most n pages out of the zone: the next extent of least pages
-// or more, its low end. It returns false if there is none nearby.
+// or more, its low end. It returns false if there is none among the next ZoneLook.
 func (l *List) AllocateZone(n, least uint64) (x Extent, ok bool) {
 	z := &l.zone
-	look := zoneLook
+	look := ZoneLook
 	find := func(e Extent) bool {
 		if e.Start < z.at {
 			e = Extent{Start: z.at, Len: uint64(e.End() - z.at)}
