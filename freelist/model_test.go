@@ -143,10 +143,11 @@ type run struct {
 	published page.TxID
 	live      []page.TxID
 
-	checkpoint []byte
-	deltas     [][]byte
-	delta      freelist.Delta
-	taken      []freelist.Extent // by the transaction, allocated or grown
+	checkpoint   []byte
+	checkpointed page.TxID // by whom
+	deltas       [][]byte
+	delta        freelist.Delta
+	taken        []freelist.Extent // by the transaction, allocated or grown
 }
 
 func TestListAgainstModel(t *testing.T) {
@@ -201,6 +202,7 @@ func (h *run) step() {
 	if h.r.IntN(20) == 0 {
 		bound := h.l.CheckpointBound()
 		h.checkpoint, h.deltas = h.l.AppendCheckpoint(nil), nil
+		h.checkpointed = h.txid
 		require.LessOrEqual(h.t, len(h.checkpoint), bound)
 	}
 }
@@ -354,7 +356,43 @@ func (h *run) compare(when string) {
 		require.NoError(h.t, l.Verify(), when)
 		require.Equal(h.t, want, slices.Collect(l.All()), when)
 		require.Equal(h.t, h.l.Free()+h.l.Pending(), l.Free(), when)
+		h.handOver(l, when)
 	}
+}
+
+// handOver compares l, just loaded, with what readers need that were there before.
+func (h *run) handOver(l *freelist.List, when string) {
+	all := l.Free()
+	oldest := h.txid
+	if len(h.live) > 0 {
+		oldest = h.live[0]
+	}
+	require.NoError(h.t, l.HoldSince(oldest, h.checkpointed, h.deltas), when)
+	require.NoError(h.t, l.Verify(), when)
+	l.Release(h.live, h.txid, h.txid)
+	require.Equal(h.t, all, l.Free()+l.Pending(), when)
+	if oldest == h.txid {
+		require.Zero(h.t, l.Pending(), when)
+	}
+	reusable := map[page.ID]bool{}
+	for {
+		e, ok := l.AllocateLongest(1)
+		if !ok {
+			break
+		}
+		reusable[e.Start] = true
+	}
+	for id, p := range h.m.pages {
+		needed := slices.ContainsFunc(h.live, func(s page.TxID) bool { return p.birth <= s && s < p.death })
+		if p.state == pending && needed {
+			require.False(h.t, reusable[id], "%s: page %d can be reused", when, id)
+		}
+		if p.state == pending && p.death <= oldest && h.checkpointed <= oldest {
+			require.True(h.t, reusable[id], "%s: page %d cannot be reused", when, id)
+		}
+	}
+	l.Release(nil, h.txid, h.txid)
+	require.Zero(h.t, l.Pending(), when)
 }
 
 // retained returns the pages that the oldest snapshot keeps, and none newer, among

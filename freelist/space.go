@@ -50,6 +50,19 @@ func (p positions) overlaps(e Extent) bool {
 	return ok && x.Start < e.End()
 }
 
+// within returns the parts of e that are in the set.
+func (p positions) within(e Extent) (parts []Extent) {
+	p.tree.AscendGreaterOrEqual(Extent{Start: e.Start + 1}, func(x Extent) bool {
+		if x.Start >= e.End() {
+			return false
+		}
+		start := max(x.Start, e.Start)
+		parts = append(parts, Extent{Start: start, Len: uint64(min(x.End(), e.End()) - start)})
+		return true
+	})
+	return parts
+}
+
 // end returns the end of the highest extent, or 0.
 func (p positions) end() page.ID {
 	x, _ := p.tree.Max()

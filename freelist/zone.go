@@ -36,16 +36,7 @@ func (l *List) SetZone(end page.ID) {
 		lo, hi = hi, lo
 	}
 	l.zone.limit = end
-	var es []Extent
-	from.tree.AscendGreaterOrEqual(Extent{Start: lo + 1}, func(e Extent) bool {
-		if e.Start >= hi {
-			return false
-		}
-		at := max(e.Start, lo)
-		es = append(es, Extent{Start: at, Len: uint64(min(e.End(), hi) - at)})
-		return true
-	})
-	for _, e := range es {
+	for _, e := range from.within(Extent{Start: lo, Len: uint64(hi - lo)}) {
 		from.remove(e)
 		to.add(e)
 	}
