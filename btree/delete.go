@@ -64,20 +64,12 @@ func (w *Writer) seek(t *Tree, key []byte) (i int, exact bool, err error) {
 
 // touchPath makes all of the path that seek has made dirty.
 func (w *Writer) touchPath(t *Tree) error {
-	w.fence = -1
-	if t.root == 0 {
-		w.ownLeaf(t)
-		w.path[0] = frame{n: t.own}
-		w.owner = t
-		return nil
-	}
-	// Even if nothing else changes, the pages of a cursor's slots may go.
-	t.mods++
-	id, n, err := w.touchRoot(t)
-	if err != nil {
+	depth := w.depth
+	id, n, err := w.startPath(t)
+	if err != nil || w.owner == t {
 		return err
 	}
-	for d := range w.depth {
+	for d := range depth {
 		i := w.path[d].i
 		w.path[d] = frame{id, n, i}
 		if i+1 < n.count() {
@@ -87,8 +79,8 @@ func (w *Writer) touchPath(t *Tree) error {
 			return err
 		}
 	}
-	w.path[w.depth] = frame{id: id, n: n}
-	w.owner = t
+	w.path[depth] = frame{id: id, n: n}
+	w.depth, w.owner = depth, t
 	return nil
 }
 

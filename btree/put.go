@@ -136,21 +136,25 @@ func (w *Writer) inFence(key []byte) bool {
 	return err == nil && i == f.i
 }
 
-// descend makes the path to key, all of it dirty. An empty tree gets a leaf.
-func (w *Writer) descend(t *Tree, key []byte) error {
-	w.owner = nil
-	w.fence = -1
+// startPath begins a dirty path at the root, which it returns. The path of an empty
+// tree is complete with that: it gets a leaf.
+func (w *Writer) startPath(t *Tree) (page.ID, node, error) {
+	w.owner, w.depth, w.fence = nil, 0, -1
 	if t.root == 0 {
 		w.ownLeaf(t)
 		w.path[0] = frame{n: t.own}
-		w.depth = 0
 		w.owner = t
-		return nil
+		return 0, t.own, nil
 	}
 	// Even if nothing else changes, the pages of a cursor's slots may go.
 	t.mods++
-	id, n, err := w.touchRoot(t)
-	if err != nil {
+	return w.touchRoot(t)
+}
+
+// descend makes the path to key, all of it dirty. An empty tree gets a leaf.
+func (w *Writer) descend(t *Tree, key []byte) error {
+	id, n, err := w.startPath(t)
+	if err != nil || w.owner == t {
 		return err
 	}
 	for d := 0; ; d++ {
