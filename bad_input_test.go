@@ -230,7 +230,8 @@ func TestSecondOpener(t *testing.T) {
 	short := &folio.Options{Timeout: 20 * time.Millisecond}
 	_, err = folio.Open(path, 0o600, short)
 	wantSame(t, err, folio.ErrTimeout)
-	_, err = folio.Open(path, 0o600, &folio.Options{Timeout: short.Timeout, ReadOnly: true})
+	alone := &folio.Options{Timeout: short.Timeout, ReadOnly: true, Sharing: folio.ShareNothing}
+	_, err = folio.Open(path, 0o600, alone)
 	wantSame(t, err, folio.ErrTimeout)
 	waited := make(chan error)
 	go func() {
@@ -243,9 +244,9 @@ func TestSecondOpener(t *testing.T) {
 	noErr(t, db.Close())
 	noErr(t, <-waited)
 
-	reader, err := folio.Open(path, 0o600, &folio.Options{ReadOnly: true})
+	reader, err := folio.Open(path, 0o600, alone)
 	noErr(t, err)
-	second, err := folio.Open(path, 0o600, &folio.Options{ReadOnly: true})
+	second, err := folio.Open(path, 0o600, alone)
 	noErr(t, err)
 	_, err = folio.Open(path, 0o600, short)
 	wantSame(t, err, folio.ErrTimeout)

@@ -519,6 +519,7 @@ func (db *DB) finish(c *commit) error {
 
 // publish makes the commit visible: C4. It needs the token.
 func (db *DB) publish(c *commit) {
+	db.announce(c.next)
 	db.slow.superseded(db.current.Swap(c.next).meta.TxID)
 	if c.flushed || bugs.On(bugs.CommitUnsynced) && c.durability == DurabilityFull {
 		db.becameDurable(c.next)

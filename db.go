@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/meta"
 	"github.com/foliodb/folio/pager"
@@ -41,7 +42,12 @@ type DB struct {
 	pageSize int
 	fallback string // why Open took an older commit than the newest, or ""
 
-	current atomic.Pointer[snapshot] // the newest published one; nil: closed
+	side    *sidecar.Sidecar // what other processes see; nil: the file is not shared
+	turns   *turns           // with writers of other processes; nil: there are none
+	follows bool             // others may commit
+	seen    follower         // what they have
+
+	current atomic.Pointer[snapshot] // the newest published here; nil: closed
 	readers readerTable
 	stats   counters
 	slow    slowReaders
@@ -95,23 +101,25 @@ func (db *DB) Begin(writable bool) (*Tx, error) {
 
 // beginRead enters the reader table (readers.go) and takes the newest snapshot.
 func (db *DB) beginRead() (*Tx, error) {
-	snap := db.current.Load()
-	if snap == nil {
-		return nil, ErrDatabaseNotOpen
+	snap, err := db.newest()
+	if err != nil {
+		return nil, err
 	}
 	tx := &Tx{writing: &notWriting}
-	tx.slot = db.readers.enter(snap.meta.TxID)
+	if tx.slot, err = db.readers.enter(snap.meta.TxID); err != nil {
+		return nil, err
+	}
 	for {
-		now := db.current.Load()
+		now, err := db.newest()
+		if err != nil {
+			leave(tx.slot)
+			return nil, err
+		}
 		if now == snap {
 			break
 		}
-		if now == nil {
-			tx.slot.leave()
-			return nil, ErrDatabaseNotOpen
-		}
 		snap = now
-		tx.slot.txid.Store(uint64(snap.meta.TxID))
+		tx.slot.TxID.Store(uint64(snap.meta.TxID))
 	}
 	tx.begin(db, snap)
 	tx.root.sequence = snap.meta.Root.Sequence
@@ -149,7 +157,11 @@ func (db *DB) TryBegin() (*Tx, error) {
 	if db.opts.ReadOnly {
 		return nil, ErrDatabaseReadOnly
 	}
+	if ok, err := db.turns.tryEnter(); !ok || err != nil {
+		return nil, errors.Join(err, ErrWriterBusy)
+	}
 	if !db.writer.tryLock() {
+		db.turns.leave()
 		return nil, ErrWriterBusy
 	}
 	return db.beginByHand()
@@ -159,7 +171,14 @@ func (db *DB) lockWriter(ctx context.Context) error {
 	if db.opts.ReadOnly {
 		return ErrDatabaseReadOnly
 	}
-	return db.writer.lock(ctx)
+	if err := db.turns.enter(ctx); err != nil {
+		return err
+	}
+	err := db.writer.lock(ctx)
+	if err != nil {
+		db.turns.leave()
+	}
+	return err
 }
 
 // beginByHand is beginWrite for a transaction that may stay open for long: nobody
@@ -176,6 +195,7 @@ func (db *DB) beginByHand() (*Tx, error) {
 func (db *DB) beginWrite() (*Tx, error) {
 	if err := db.readyToWrite(); err != nil {
 		db.writer.unlock()
+		db.turns.leave()
 		return nil, err
 	}
 	g := db.openGroup()
@@ -195,6 +215,9 @@ func (db *DB) readyToWrite() error {
 	}
 	if err := db.pager.Err(); err != nil {
 		return fmt.Errorf("folio: %w: reopen the database to write again", err)
+	}
+	if err := db.turns.begin(); err != nil {
+		return err
 	}
 	return db.loadSpace()
 }
@@ -258,12 +281,13 @@ func (db *DB) Close() error {
 	db.flusher.stop()
 	db.token.take(true)
 	defer db.token.release()
+	db.seen.close()
 	snap := db.current.Swap(nil)
 	for wait := 10 * time.Microsecond; len(db.readers.live()) > 0; wait = min(2*wait, 5*time.Millisecond) {
 		time.Sleep(wait)
 	}
 	var err error
-	if db.commits > 0 && db.pager.Err() == nil {
+	if db.commits > 0 && db.pager.Err() == nil && db.turns.alone(snap) {
 		db.shrink(snap.meta.HighWater) // a large transaction can have been rolled back
 		err = db.writeClean(snap)
 	}
@@ -273,6 +297,9 @@ func (db *DB) Close() error {
 // release gives back everything that the operating system knows of.
 func (db *DB) release() error {
 	var errs []error
+	if db.side != nil {
+		errs = append(errs, db.side.Close())
+	}
 	if db.file != nil {
 		errs = append(errs, db.file.Unlock())
 	}

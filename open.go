@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
@@ -76,7 +75,8 @@ func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) 
 }
 
 func (db *DB) open(mode os.FileMode) error {
-	created, err := db.openFile(mode)
+	wait := db.patience()
+	created, err := db.openFile(mode, wait)
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,7 @@ func (db *DB) open(mode os.FileMode) error {
 	o := db.opts
 	db.pager, err = pager.New(db.file, pager.Options{
 		PageSize: db.pageSize, ReadOnly: o.ReadOnly, MaxSize: o.MaxSize, Mlock: o.Mlock, Populate: o.Populate,
+		OnLatch: db.latched,
 	})
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func (db *DB) open(mode os.FileMode) error {
 		}
 	}
 	db.buffers.pageSize = db.pageSize
-	if err := db.recover(); err != nil {
+	if err := db.beginShared(wait); err != nil {
 		return err
 	}
 	// Somebody else can have had the file since it was created.
@@ -119,7 +120,7 @@ func (db *DB) open(mode os.FileMode) error {
 }
 
 // openFile opens the file, or creates it, and locks it.
-func (db *DB) openFile(mode os.FileMode) (created bool, err error) {
+func (db *DB) openFile(mode os.FileMode, wait func() error) (created bool, err error) {
 	flag := os.O_RDWR
 	if db.opts.ReadOnly {
 		flag = os.O_RDONLY
@@ -133,7 +134,7 @@ func (db *DB) openFile(mode os.FileMode) (created bool, err error) {
 			return false, err
 		}
 		db.file = vfs.FromOSFile(f)
-		return false, db.lock()
+		return false, db.share(wait)
 	}
 	for {
 		db.file, err = db.fs.OpenFile(db.path, flag, mode)
@@ -153,14 +154,14 @@ func (db *DB) openFile(mode os.FileMode) (created bool, err error) {
 			db.file = nil
 			return false, err
 		}
-		if err := db.lock(); err != nil {
+		if err := db.share(wait); err != nil && db.stillNamed() {
 			return false, err
 		}
 		if db.stillNamed() {
 			return created, nil
 		}
 		// While we waited for the lock, the file was replaced by another one.
-		if err := db.file.Close(); err != nil {
+		if err := db.leaveFile(); err != nil {
 			return false, err
 		}
 	}
@@ -175,21 +176,28 @@ func (db *DB) stillNamed() bool {
 	return err != nil || same
 }
 
-// lock waits for the file's lock, at most Options.Timeout.
-func (db *DB) lock() error {
-	start := time.Now()
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		ok, err := db.file.TryLock(!db.opts.ReadOnly)
+// leaveFile closes a file that is not the one to be opened after all.
+func (db *DB) leaveFile() (err error) {
+	if db.side != nil {
+		err = db.side.Close()
+	}
+	db.side, db.turns, db.follows = nil, nil, false
+	return errors.Join(err, db.file.Close())
+}
+
+// lock takes the file's lock: to be alone with it, or to keep those away who want that.
+func (db *DB) lock(alone bool, wait func() error) error {
+	for {
+		ok, err := db.file.TryLock(alone)
 		if err != nil {
 			return fmt.Errorf("locking the file: %w", err)
 		}
 		if ok {
 			return nil
 		}
-		if t := db.opts.Timeout; t > 0 && time.Since(start) >= t {
-			return ErrTimeout
+		if err := wait(); err != nil {
+			return err
 		}
-		time.Sleep(wait)
 	}
 }
 

@@ -51,6 +51,10 @@ type Options struct {
 	// read it at the same time. A missing file is an error.
 	ReadOnly bool
 
+	// Sharing says what other processes may do with the file meanwhile; the zero
+	// value is ShareReaders.
+	Sharing Sharing
+
 	// PageSize is the page size in bytes of a file that is created: a power of
 	// two from 4096, the default, to 65536. An existing file has the size it was
 	// created with; opening it with another PageSize is an error.

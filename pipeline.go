@@ -167,7 +167,7 @@ func (db *DB) openGroup() *group {
 	// durable or published before it, or something newer. A flush may end meanwhile.
 	durable := db.durableTxID()
 	published := db.current.Load().meta.TxID
-	live := db.readers.live()
+	live := db.liveSnapshots()
 	if bugs.On(bugs.ReuseRead) {
 		live = nil
 	}

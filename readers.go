@@ -13,65 +13,88 @@ package folio
 // nobody waits for anybody.
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/sidecar"
 )
 
-// readerSlot is one reader's entry, alone on its cache line.
-type readerSlot struct {
-	txid  atomic.Uint64 // of the snapshot being read; 0: free
-	begun atomic.Uint64 // transactions that have used the slot
-	_     [48]byte
+// readerTable grows by blocks and never shrinks, so that a slot stays where it
+// is: in the sidecar, if other processes need to know of the readers.
+type readerTable struct {
+	blocks atomic.Pointer[[][]sidecar.Slot]
+	grow   sync.Mutex
+	side   *sidecar.Sidecar // nil: the slots are in the heap
 }
 
 const slotsPerBlock = 64
 
-type slotBlock [slotsPerBlock]readerSlot
+func (t *readerTable) init() { t.blocks.Store(&[][]sidecar.Slot{make([]sidecar.Slot, slotsPerBlock)}) }
 
-// readerTable grows by blocks and never shrinks, so that a slot stays where it
-// is.
-type readerTable struct {
-	blocks atomic.Pointer[[]*slotBlock]
-	grow   sync.Mutex
+// useSidecar moves the table, in which nobody is, into the sidecar.
+func (t *readerTable) useSidecar(side *sidecar.Sidecar, slots []sidecar.Slot) {
+	t.side = side
+	t.blocks.Store(&[][]sidecar.Slot{slots})
 }
 
-func (t *readerTable) init() { t.blocks.Store(&[]*slotBlock{new(slotBlock)}) }
-
 // enter claims a free slot for txid.
-func (t *readerTable) enter(txid page.TxID) *readerSlot {
+func (t *readerTable) enter(txid page.TxID) (*sidecar.Slot, error) {
 	for {
 		blocks := *t.blocks.Load()
 		for _, b := range slices.Backward(blocks) {
-			start := rand.Uint32()
-			for i := range uint32(slotsPerBlock) {
-				s := &b[(start+i)%slotsPerBlock]
-				if s.txid.Load() == 0 && s.txid.CompareAndSwap(0, uint64(txid)) {
-					s.begun.Add(1)
-					return s
+			start, n := rand.Uint32(), uint32(len(b))
+			for i := range n {
+				s := &b[(start+i)%n]
+				if s.TxID.Load() == 0 && s.TxID.CompareAndSwap(0, uint64(txid)) {
+					s.Begun.Add(1)
+					if t.side != nil {
+						s.Since.Store(time.Now().UnixNano())
+					}
+					return s, nil
 				}
 			}
 		}
-		t.grow.Lock()
-		if now := *t.blocks.Load(); len(now) == len(blocks) {
-			now = append(slices.Clip(now), new(slotBlock))
-			t.blocks.Store(&now)
+		if err := t.more(len(blocks)); err != nil {
+			return nil, err
 		}
-		t.grow.Unlock()
 	}
 }
 
-func (s *readerSlot) leave() { s.txid.Store(0) }
+// more adds a block to the table, unless it has more than n by now.
+func (t *readerTable) more(n int) error {
+	t.grow.Lock()
+	defer t.grow.Unlock()
+	now := *t.blocks.Load()
+	if len(now) > n {
+		return nil
+	}
+	b := []sidecar.Slot(nil)
+	if t.side == nil {
+		b = make([]sidecar.Slot, slotsPerBlock)
+	} else {
+		var err error
+		if b, err = t.side.Claim(); err != nil {
+			return fmt.Errorf("folio: no room for another reader: %w", err)
+		}
+	}
+	now = append(slices.Clip(now), b)
+	t.blocks.Store(&now)
+	return nil
+}
+
+func leave(s *sidecar.Slot) { s.TxID.Store(0) }
 
 // live returns the snapshots that are being read, ascending, each once.
 func (t *readerTable) live() []page.TxID {
 	var live []page.TxID
 	for _, b := range *t.blocks.Load() {
 		for i := range b {
-			if id := b[i].txid.Load(); id != 0 {
+			if id := b[i].TxID.Load(); id != 0 {
 				live = append(live, page.TxID(id))
 			}
 		}
@@ -84,10 +107,10 @@ func (t *readerTable) live() []page.TxID {
 func (t *readerTable) counts() (open int, begun uint64) {
 	for _, b := range *t.blocks.Load() {
 		for i := range b {
-			if b[i].txid.Load() != 0 {
+			if b[i].TxID.Load() != 0 {
 				open++
 			}
-			begun += b[i].begun.Load()
+			begun += b[i].Begun.Load()
 		}
 	}
 	return open, begun

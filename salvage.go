@@ -142,8 +142,8 @@ func (s *salvager) lockInput(in string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{file: f, opts: Options{ReadOnly: true, Timeout: s.opts.Timeout}}
-	if err := db.lock(); err != nil {
+	db := &DB{file: f, opts: Options{ReadOnly: true, Sharing: ShareNothing, Timeout: s.opts.Timeout}}
+	if err := db.share(db.patience()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

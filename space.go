@@ -51,38 +51,64 @@ func (db *DB) loadSpace() error {
 	if err := db.secure(); err != nil {
 		return err
 	}
-	s, err := readSpace(db.pager, &db.head.meta)
+	m := &db.head.meta
+	n, err := readNotes(db.pager, m)
+	var l *freelist.List
+	if err == nil {
+		l, err = n.list(m.HighWater)
+	}
+	if live := db.liveSnapshots(); err == nil && len(live) > 0 && live[0] < m.TxID {
+		err = l.HoldSince(live[0], n.checkpointed, n.deltas)
+	}
 	if err != nil {
 		return fmt.Errorf("folio: reading the free space: %w", err)
 	}
-	db.space = s
+	db.space = &space{list: l, chain: n.chain}
 	return nil
 }
 
-// readSpace reads the chain that m links to.
+// readSpace reads the free space of the state that m describes.
 func readSpace(p *pager.Pager, m *meta.Meta) (*space, error) {
-	s := &space{}
-	var checkpoint []byte
-	deltas := [][]byte{m.Freelist.Tail}
+	n, err := readNotes(p, m)
+	if err != nil {
+		return nil, err
+	}
+	l, err := n.list(m.HighWater)
+	return &space{list: l, chain: n.chain}, err
+}
+
+// notes are what the file says of its free space.
+type notes struct {
+	chain        []chainLink
+	checkpoint   []byte
+	checkpointed page.TxID // by whom, 0: there is no checkpoint
+	deltas       [][]byte
+}
+
+func (n *notes) list(limit page.ID) (*freelist.List, error) {
+	return freelist.Load(n.checkpoint, n.deltas, limit)
+}
+
+// readNotes reads the chain that m links to.
+func readNotes(p *pager.Pager, m *meta.Meta) (*notes, error) {
+	n := &notes{deltas: [][]byte{m.Freelist.Tail}}
 	for next := headLink(m); next.ID != 0; {
 		fp, err := readLink(p, m, next)
 		if err != nil {
 			return nil, err
 		}
 		if fp.Checkpoint {
-			checkpoint = fp.Payload
+			n.checkpoint, n.checkpointed = fp.Payload, next.Birth
 		} else {
-			deltas = append(deltas, fp.Payload)
+			n.deltas = append(n.deltas, fp.Payload)
 		}
-		s.chain = append(s.chain, chainLink{next, fp.Checkpoint})
+		n.chain = append(n.chain, chainLink{next, fp.Checkpoint})
 		next = fp.Next
 	}
 	// Newest first so far.
-	slices.Reverse(s.chain)
-	slices.Reverse(deltas)
-	var err error
-	s.list, err = freelist.Load(checkpoint, deltas, m.HighWater)
-	return s, err
+	slices.Reverse(n.chain)
+	slices.Reverse(n.deltas)
+	return n, nil
 }
 
 func headLink(m *meta.Meta) freelist.Link {

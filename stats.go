@@ -130,7 +130,7 @@ func (db *DB) Stats() Stats {
 	s.FreeAlloc = (s.FreePageN + s.PendingPageN) * db.pageSize
 	open, begun := db.readers.counts()
 	s.OpenTxN, s.TxN = open, int(begun)
-	if live := db.readers.live(); len(live) > 0 {
+	if live := db.liveSnapshots(); len(live) > 0 {
 		s.Oldest = int(live[0])
 		s.OldestAge, s.Retained = db.slow.of(live[0])
 	}

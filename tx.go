@@ -9,6 +9,7 @@ import (
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/meta"
 	"github.com/foliodb/folio/pager"
 )
@@ -17,7 +18,8 @@ import (
 // registered for its txid.
 type snapshot struct {
 	meta meta.Meta
-	slot int // the meta page it is in
+	slot int    // the meta page it is in
+	seq  uint64 // of its publication to other processes
 	view *pager.View
 }
 
@@ -34,7 +36,7 @@ type Tx struct {
 	managed  bool // inside View or Update
 	err      error
 	snap     *snapshot
-	slot     *readerSlot
+	slot     *sidecar.Slot
 	root     Bucket
 	read     reader
 	handles  [1]Bucket // the first bucket opened costs no allocation
@@ -238,6 +240,7 @@ func (tx *Tx) commit() error {
 	db := tx.db
 	m := tx.group.seal(tx)
 	tx.db = nil
+	defer db.turns.leave()
 	return db.settle(m)
 }
 
@@ -246,6 +249,7 @@ func (tx *Tx) commit() error {
 func (tx *Tx) abandon() error {
 	db, g := tx.db, tx.group
 	tx.db = nil
+	defer db.turns.leave()
 	g.store.exposed = false // the transaction has ended
 	g.rewind(db, tx.start)
 	g.store.forget(tx.start.mark)
@@ -290,7 +294,7 @@ func (tx *Tx) close() {
 		_ = tx.abandon()
 	default:
 		tx.db = nil
-		tx.slot.leave()
+		leave(tx.slot)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
-	"github.com/foliodb/folio/pager"
 )
 
 // outputPages is how many nodes are laid out before they are written: the device
@@ -18,7 +17,7 @@ const outputPages = 64
 
 // output is adjacent pages on their way to the file.
 type output struct {
-	pager *pager.Pager
+	db    *DB
 	start page.ID
 	next  page.ID
 	bufs  [][]byte
@@ -60,7 +59,8 @@ func (o *output) flush() error {
 	if len(o.bufs) == 0 {
 		return nil
 	}
-	err := o.pager.Write(o.start, o.bufs)
+	err := o.db.pager.Write(o.start, o.bufs)
+	o.db.wrote(o.start, uint64(o.next-o.start))
 	o.bufs, o.used = o.bufs[:0], 0
 	return err
 }
@@ -72,7 +72,7 @@ func (c *commit) writePages() error {
 	if need := min(outputPages, len(c.leaves)+len(c.branches)) * ps; len(c.db.output) < need {
 		c.db.output = make([]byte, need)
 	}
-	o := output{pager: c.db.pager, space: c.db.output}
+	o := output{db: c.db, space: c.db.output}
 	for i, u := range c.units {
 		if !o.fits(u, ps) {
 			if err := o.flush(); err != nil {

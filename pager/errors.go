@@ -36,8 +36,11 @@ func (p *Pager) Err() error {
 // Latch makes every later call that changes the file fail with an error that
 // wraps ErrLatched and err. The first latch stays. A nil err does nothing.
 func (p *Pager) Latch(err error) {
-	if err != nil {
-		p.latch.CompareAndSwap(nil, &latched{fmt.Errorf("pager: %w: %w", ErrLatched, err)})
+	if err == nil || !p.latch.CompareAndSwap(nil, &latched{fmt.Errorf("pager: %w: %w", ErrLatched, err)}) {
+		return
+	}
+	if fn := p.opts.OnLatch; fn != nil {
+		fn()
 	}
 }
 

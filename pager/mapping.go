@@ -159,6 +159,10 @@ func wordsFor(n uint64) int { return int((n + 63) / 64) }
 // sameData tells whether two slices start at the same byte.
 func sameData(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && &a[0] == &b[0] }
 
+// ForgetVerified takes the mark from all pages: another process can have written any
+// of them.
+func (p *Pager) ForgetVerified() { p.forgetFrom(0) }
+
 // forgetFrom clears what is known of the pages from byte size on, in all Views.
 func (p *Pager) forgetFrom(size int64) {
 	id := uint64(size / p.pageSize)

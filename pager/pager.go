@@ -51,6 +51,8 @@ type Options struct {
 	// TiB, or 1 GiB on 32-bit machines. What the system refuses is halved, down
 	// to the size of the file.
 	Reserve int64
+	// OnLatch, if it is set, is called when the pager latches, by whoever finds out.
+	OnLatch func()
 }
 
 // Stats are counters since New, and sizes as they are now.

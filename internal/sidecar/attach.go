@@ -40,6 +40,7 @@ import (
 	"io"
 	"math/bits"
 	"math/rand/v2"
+	"runtime"
 
 	"github.com/foliodb/folio/internal/vfs"
 )
@@ -50,7 +51,7 @@ import (
 // Writer's, or is to use LockTx. It has the locks: Close comes before data is closed.
 //
 // If the result is First, others wait in Open until Ready or Close is called. The
-// errors are errors.ErrUnsupported, ErrReplaced, ErrVersion, what Wait returns, and
+// errors are ErrUnavailable, ErrReplaced, ErrVersion, what Wait returns, and
 // those of the file system.
 func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 	locks, err := dataLocks(data)
@@ -73,6 +74,9 @@ func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 	if err := s.attach(wait); err != nil {
 		return nil, errors.Join(err, s.unlockRole())
 	}
+	// Others may look at the mapping at the moment of Close, and afterwards: Close
+	// vacates it, and here it goes when nobody can.
+	runtime.AddCleanup(s, func(m vfs.Mapping) { _ = m.Close() }, s.mapping)
 	return s, nil
 }
 
@@ -105,13 +109,18 @@ func (s *Sidecar) attach(wait func() error) error {
 // attempt opens the file and attaches, or leaves nothing behind.
 func (s *Sidecar) attempt() (next step, err error) {
 	if s.file, err = vfs.OS().OpenFile(s.name, openFlags, s.mode); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	s.fileLocks = s.file.(vfs.RangeLocks)
 	defer func() {
-		if err != nil || next != attached {
-			err = errors.Join(err, s.drop())
+		if err == nil && next == attached {
+			return
 		}
+		err = errors.Join(err, s.drop())
+		if s.mapping != nil {
+			err = errors.Join(err, s.mapping.Close())
+		}
+		s.mapping, s.first = nil, false
 	}()
 	ok, err := s.fileLocks.TryLockRange(byteMutex, 1, true)
 	if err != nil || !ok {

@@ -84,17 +84,11 @@ func (s *Sidecar) mapFile() (err error) {
 // the mutex last: a process that is being started at this instant can have copies of
 // the handles, which keep locks alive for a moment after Close.
 func (s *Sidecar) drop() error {
-	var errs []error
-	if s.mapping != nil {
-		errs = append(errs, s.mapping.Close())
-	}
-	errs = append(errs, s.unlockNonce())
+	errs := []error{s.unlockNonce()}
 	if s.mutexHeld {
 		errs = append(errs, s.unlockMutex())
 	}
-	errs = append(errs, s.file.Close())
-	s.mapping, s.bytes, s.head, s.ring, s.file, s.first = nil, nil, nil, nil, nil, false
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.file.Close())...)
 }
 
 func (s *Sidecar) unlockNonce() error {

@@ -52,7 +52,11 @@ func (s *Sidecar) Close() error {
 	if locked {
 		errs = append(errs, s.removeLast())
 	}
-	return errors.Join(append(errs, s.unlockRole(), s.drop())...)
+	errs = append(errs, s.unlockRole(), s.drop())
+	if m, ok := s.mapping.(vfs.Vacater); ok {
+		errs = append(errs, m.Vacate())
+	}
+	return errors.Join(errs...)
 }
 
 // lockMutex takes the mutex, if it is to be had in time.

@@ -49,6 +49,11 @@ type header struct {
 	_       [48]byte
 
 	counters Counters
+	_        [40]byte
+
+	// Of writers that take turns, see turn.go.
+	settled  atomic.Uint64 // Seq when the last one ended in order
+	nextTxID atomic.Uint64 // of the next transaction
 }
 
 // metaWords is one of the pages 1 and 2.

@@ -50,11 +50,17 @@ const (
 	byteQueue  = 1 << 41
 )
 
+// Supported returns why no file like data can have a sidecar on this system, or nil.
+func Supported(data vfs.File) error {
+	_, err := dataLocks(data)
+	return err
+}
+
 // dataLocks returns data with the methods for locks.
 func dataLocks(data vfs.File) (vfs.RangeLocks, error) {
 	locks, ok := data.(vfs.RangeLocks)
 	if !ok || runtime.GOOS != "linux" {
-		return nil, fmt.Errorf("locks between processes: %w", errors.ErrUnsupported)
+		return nil, fmt.Errorf("%w: locks between processes: %w", ErrUnavailable, errors.ErrUnsupported)
 	}
 	return locks, nil
 }

@@ -8,7 +8,7 @@ package sidecar
 //	U2  a mapping begins at a page of the kernel and all offsets are multiples of
 //	    the struct's alignment, so the words are aligned, on 32-bit processors too;
 //	U3  the bounds are checked against the mapping, which is outside the heap, does
-//	    not move, and lives until Close; what is taken from it is not used later;
+//	    not move, and lives as long as the Sidecar;
 //	U4  the atomics of package sync/atomic are single instructions of the processor
 //	    on words in memory, and mean the same to another process that has the memory
 //	    mapped elsewhere, if its words are as wide and in the same order: mark sees

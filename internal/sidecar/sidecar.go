@@ -11,6 +11,9 @@ import (
 
 // The errors say what to do; they come wrapped with the name of the file.
 var (
+	// ErrUnavailable is returned by Open when there cannot be a sidecar here: the
+	// system has not what it takes, or the file may not be created or written.
+	ErrUnavailable = errors.New("there can be no lock file")
 	// ErrReplaced is returned by Open when the database is in use, and not
 	// through the sidecar that is at the path.
 	ErrReplaced = errors.New("the database is open by way of another lock file: this one, or the " +
@@ -60,7 +63,8 @@ type Options struct {
 }
 
 // Sidecar is an attachment to the file. Its methods may be called concurrently
-// unless they say otherwise. None of them, and no slot, may be used after Close.
+// unless they say otherwise. After Close they must not be relied on, nor must slots;
+// a call that comes too late does no harm.
 type Sidecar struct {
 	data  vfs.File
 	locks vfs.RangeLocks // of data

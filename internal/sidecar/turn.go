@@ -1,0 +1,19 @@
+package sidecar
+
+// This file is responsible for what a SharedWriter leaves to the next one.
+
+// Settle says that what was published is all there is: everything is durable, nothing
+// is under way, and the next transaction has number nextTxID. seq is the number of the
+// publication; 0 says that the next one must look for itself. Who calls it has X.
+func (s *Sidecar) Settle(seq, nextTxID uint64) {
+	s.head.settled.Store(0)
+	s.head.nextTxID.Store(nextTxID)
+	s.head.settled.Store(seq)
+}
+
+// Settled returns what was given to Settle. If seq is not Seq, whoever had X last did
+// not end in order. Who calls it has X.
+func (s *Sidecar) Settled() (nextTxID, seq uint64) {
+	seq = s.head.settled.Load()
+	return s.head.nextTxID.Load(), seq
+}

@@ -1,0 +1,214 @@
+package folio_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foliodb/folio"
+)
+
+// Goal: several handles of one file see what the others commit, and harm nobody.
+// Method: two handles in one process are as good as two processes here, for their
+// locks and mappings are apart; crash/share does the same with processes that die.
+
+var brief = 20 * time.Millisecond
+
+func openShared(t *testing.T, path string, o folio.Options) *folio.DB {
+	t.Helper()
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	db, err := folio.Open(path, 0o600, &o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+func putAll(t *testing.T, db *folio.DB, from, to int, value string) {
+	t.Helper()
+	require.NoError(t, db.Update(func(tx *folio.Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte("b"))
+		for i := from; err == nil && i < to; i++ {
+			err = b.Put(fmt.Appendf(nil, "%06d", i), []byte(value))
+		}
+		return err
+	}))
+}
+
+// values returns the values that a transaction sees, each with how often.
+func values(t *testing.T, tx *folio.Tx) map[string]int {
+	t.Helper()
+	seen := map[string]int{}
+	if b := tx.Bucket([]byte("b")); b != nil {
+		for _, v := range b.All() {
+			seen[string(v)]++
+		}
+	}
+	require.NoError(t, tx.Err())
+	return seen
+}
+
+func viewValues(t *testing.T, db *folio.DB) (seen map[string]int) {
+	t.Helper()
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		seen = values(t, tx)
+		for err := range tx.Check() {
+			return err
+		}
+		return nil
+	}))
+	return seen
+}
+
+// TestShareReaders: a reader sees each commit, keeps its snapshot, and follows the
+// file's growth and shrinking.
+func TestShareReaders(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	w := openShared(t, path, folio.Options{})
+	r := openShared(t, path, folio.Options{ReadOnly: true})
+	require.Empty(t, viewValues(t, r))
+	putAll(t, w, 0, 10, "one")
+	require.Equal(t, map[string]int{"one": 10}, viewValues(t, r))
+	old, err := r.Begin(false)
+	require.NoError(t, err)
+	for i := range 50 {
+		putAll(t, w, 0, 20000, fmt.Sprint(i))
+		require.Equal(t, map[string]int{fmt.Sprint(i): 20000}, viewValues(t, r))
+	}
+	require.Equal(t, map[string]int{"one": 10}, values(t, old))
+	large := strings.Repeat("large", 300)
+	putAll(t, w, 0, 20000, large)
+	putAll(t, w, 0, 1, large)
+	require.Equal(t, map[string]int{large: 20000}, viewValues(t, r))
+	s := w.Stats()
+	require.Equal(t, old.ID(), s.Oldest)
+	require.Positive(t, s.Retained)
+	require.NoError(t, old.Rollback())
+	require.NoError(t, w.Update(func(tx *folio.Tx) error { return tx.DeleteBucket([]byte("b")) }))
+	for range 4 {
+		putAll(t, w, 0, 10, "last")
+		require.Equal(t, map[string]int{"last": 10}, viewValues(t, r))
+	}
+	require.Less(t, w.Stats().FileSize, s.FileSize)
+}
+
+// TestShareHandOver: readers outlive writers, closed or not, and the next writer does
+// not touch what they read.
+func TestShareHandOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	w := openShared(t, path, folio.Options{})
+	putAll(t, w, 0, 5000, "0")
+	r := openShared(t, path, folio.Options{ReadOnly: true})
+	type reader struct {
+		tx   *folio.Tx
+		want string
+	}
+	var readers []reader
+	for i := range 12 {
+		putAll(t, w, 0, 5000, fmt.Sprint(i))
+		tx, err := r.Begin(false)
+		require.NoError(t, err)
+		readers = append(readers, reader{tx, fmt.Sprint(i)})
+		if i%3 == 2 {
+			require.NoError(t, w.Close())
+			w = openShared(t, path, folio.Options{})
+		}
+		if i%4 == 3 {
+			require.NoError(t, readers[i-1].tx.Rollback())
+		}
+		for k, old := range readers {
+			if k%4 != 2 || k == i {
+				require.Equal(t, map[string]int{old.want: 5000}, values(t, old.tx), "%d at %d", k, i)
+			}
+		}
+	}
+	for k, old := range readers {
+		if k%4 != 2 {
+			require.NoError(t, old.tx.Rollback())
+		}
+	}
+	putAll(t, w, 0, 5000, "end")
+	require.Equal(t, map[string]int{"end": 5000}, viewValues(t, r))
+}
+
+// TestShareWriters: handles write in turns, each on top of the others.
+func TestShareWriters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	o := folio.Options{Sharing: folio.ShareWriters}
+	dbs := []*folio.DB{openShared(t, path, o), openShared(t, path, o), openShared(t, path, o)}
+	r := openShared(t, path, folio.Options{ReadOnly: true})
+	_, err := folio.Open(path, 0o600, &folio.Options{Timeout: brief})
+	require.ErrorIs(t, err, folio.ErrTimeout)
+	for i := range 300 {
+		w := dbs[i%7%3]
+		require.NoError(t, w.Update(func(tx *folio.Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			if err != nil {
+				return err
+			}
+			if n := b.Len(); n != uint64(i) {
+				return fmt.Errorf("%d keys, want %d", n, i)
+			}
+			return b.Put(fmt.Appendf(nil, "%06d", i*7919%1000003), []byte("v"))
+		}))
+		require.Equal(t, map[string]int{"v": i + 1}, viewValues(t, []*folio.DB{r, dbs[0], dbs[1], dbs[2]}[i%4]))
+	}
+}
+
+// TestShareWritersConcurrent: goroutines of several handles add to one counter.
+func TestShareWritersConcurrent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	const handles, goroutines, each = 3, 4, 25
+	errs := make(chan error)
+	for range handles {
+		db := openShared(t, path, folio.Options{Sharing: folio.ShareWriters})
+		for range goroutines {
+			go func() {
+				var err error
+				for range each {
+					err = errors.Join(err, db.Update(func(tx *folio.Tx) error {
+						b, err := tx.CreateBucketIfNotExists([]byte("b"))
+						if err != nil {
+							return err
+						}
+						_, err = b.NextSequence()
+						return err
+					}))
+				}
+				errs <- err
+			}()
+		}
+	}
+	for range handles * goroutines {
+		require.NoError(t, <-errs)
+	}
+	db := openShared(t, path, folio.Options{ReadOnly: true})
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		require.EqualValues(t, handles*goroutines*each, tx.Bucket([]byte("b")).Sequence())
+		return nil
+	}))
+}
+
+// TestShareLeavesNothing: the last one to close removes the file beside the database.
+func TestShareLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "db")
+	w, err := folio.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	r, err := folio.Open(path, 0o600, &folio.Options{ReadOnly: true})
+	require.NoError(t, err)
+	require.FileExists(t, path+"-lock")
+	require.NoError(t, w.Close())
+	require.FileExists(t, path+"-lock")
+	require.NoError(t, r.Close())
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+}

@@ -1,0 +1,230 @@
+package folio
+
+// This file is responsible for taking turns with the writers of other processes
+// (ShareWriters).
+//
+//	T1  A process has the transaction lock while it has write transactions, from before
+//	    the first begins until all have ended. The kernel takes it from who dies.
+//	T2  Who gets it, and finds that others have published since it had it last, reads
+//	    anew what it knows of the file: the state, the metas, the free space.
+//	T3  Who lets it go has made durable what it has published, and then says so: it
+//	    settles. Who finds that the one before has not, which died then, recovers the
+//	    file as Open does.
+//	T4  While others wait for the lock, no transaction begins here on top of those that
+//	    are under way: they end, the lock is let go, and this process waits as well.
+//
+// So at each time one process at most writes, and it knows the newest state; that is
+// all that the rest of folio needs.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/sidecar"
+)
+
+// turns is the transaction lock as this process sees it. The methods of a nil one do
+// nothing: no other process writes.
+type turns struct {
+	db   *DB
+	side *sidecar.Sidecar
+
+	mu      sync.Mutex
+	users   int           // write transactions that have the lock, or wait for DB.writer with it
+	moving  bool          // somebody gets the lock, or lets it go
+	changed chan struct{} // closed at each change of users to or from 0
+
+	fresh bool // the lock is new, and nobody has looked what others did; guarded by DB.writer
+}
+
+func newTurns(db *DB) *turns {
+	return &turns{db: db, side: db.side, changed: make(chan struct{})}
+}
+
+// enter waits until this process has the lock.
+func (t *turns) enter(ctx context.Context) error {
+	for t != nil {
+		t.mu.Lock()
+		if t.users > 0 && !t.moving && !t.side.OthersWait() {
+			t.users++
+			t.mu.Unlock()
+			return nil
+		}
+		if t.users == 0 && !t.moving {
+			t.moving = true
+			t.mu.Unlock()
+			err := t.side.LockTx(ctx)
+			t.moved(err == nil)
+			return err
+		}
+		changed := t.changed
+		t.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// tryEnter is enter that does not wait, and tells whether the lock is there.
+func (t *turns) tryEnter() (bool, error) {
+	if t == nil {
+		return true, nil
+	}
+	t.mu.Lock()
+	if t.moving || t.users > 0 && t.side.OthersWait() {
+		t.mu.Unlock()
+		return false, nil
+	}
+	if t.users > 0 {
+		t.users++
+		t.mu.Unlock()
+		return true, nil
+	}
+	t.moving = true
+	t.mu.Unlock()
+	ok, err := t.side.TryLockTx()
+	t.moved(ok)
+	return ok, err
+}
+
+// moved ends what moving has begun: with the lock, or without it.
+func (t *turns) moved(got bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.moving = false
+	if got {
+		t.users, t.fresh = 1, true
+	}
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// leave ends what enter has begun. The last one lets the lock go.
+func (t *turns) leave() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	t.users--
+	last := t.users == 0
+	t.moving = t.moving || last
+	t.mu.Unlock()
+	if last {
+		t.settle()
+		t.moved(false)
+	}
+}
+
+// settle makes everything durable, says so, and lets the lock go (T3). If that fails,
+// the database latches, and tells the others.
+func (t *turns) settle() {
+	db := t.db
+	db.token.take(false)
+	defer db.token.release()
+	if snap := db.current.Load(); snap != nil && db.pager.Err() == nil && !t.fresh {
+		if db.makeDurable(snap) == nil {
+			t.side.Settle(snap.seq, uint64(db.nextTxID))
+		}
+	}
+	// Should it fail, the lock goes with the process.
+	_ = t.side.UnlockTx()
+}
+
+// begin makes sure that this process knows the newest state. It needs the writer lock.
+func (t *turns) begin() error {
+	if t == nil {
+		return nil
+	}
+	if t.side.Failed() {
+		return fmt.Errorf("folio: %w: another process saw it: close the file in all processes before it is written again", ErrLatched)
+	}
+	if !t.fresh {
+		return nil
+	}
+	db := t.db
+	db.token.take(true)
+	defer db.token.release()
+	next, seq := t.side.Settled()
+	var err error
+	switch {
+	case seq != t.side.Seq():
+		err = db.recoverBeside(db.patience())
+	case db.head == nil || seq != db.head.seq:
+		err = db.reload(page.TxID(next))
+	}
+	if err == nil {
+		t.fresh = false
+	}
+	return err
+}
+
+// first is begin for a process that opens the file.
+func (t *turns) first(wait func() error) error {
+	for {
+		ok, err := t.tryEnter()
+		if err != nil {
+			return err
+		}
+		if ok {
+			break
+		}
+		if err := wait(); err != nil {
+			return err
+		}
+	}
+	defer t.leave()
+	return t.begin()
+}
+
+// reload takes what another process has settled for the newest state; next is the
+// number of the next transaction. It needs the writer lock and the token.
+func (db *DB) reload(next page.TxID) error {
+	if err := db.pager.Refresh(); err != nil {
+		return fmt.Errorf("folio: %w", err)
+	}
+	snap, err := db.follow()
+	if err != nil {
+		return err
+	}
+	slots := db.readSlots()
+	if s := slots[snap.slot]; s.Err != nil || s.Meta.TxID != snap.meta.TxID {
+		return fmt.Errorf("folio: %w: the file does not say what was published: transaction %d",
+			errors.Join(ErrCorrupt, s.Err), snap.meta.TxID)
+	}
+	db.startOver()
+	db.current.Store(snap)
+	db.head = snap
+	db.becameDurable(snap)
+	db.nextTxID, db.secured = next, true
+	return nil
+}
+
+// startOver forgets what was known of the newest state. It needs the writer lock.
+func (db *DB) startOver() {
+	db.closeGroup()
+	db.space, db.drawn, db.secured = nil, 0, false
+}
+
+// alone tells whether Close may write: this process has the lock, no other one writes,
+// and snap, the newest that this process knows, is the newest there is. The lock goes
+// with the file. What Close writes nobody has settled, then.
+func (t *turns) alone(snap *snapshot) bool {
+	if t == nil {
+		return true
+	}
+	if ok, err := t.tryEnter(); !ok || err != nil {
+		return false
+	}
+	only, err := t.side.OnlyWriter()
+	if err != nil || !only || t.side.Seq() != snap.seq || t.side.Failed() {
+		return false
+	}
+	t.side.Settle(0, 0)
+	return true
+}
