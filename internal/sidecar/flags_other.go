@@ -1,0 +1,7 @@
+//go:build !linux
+
+package sidecar
+
+import "os"
+
+const openFlags = os.O_RDWR | os.O_CREATE

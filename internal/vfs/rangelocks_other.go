@@ -1,0 +1,21 @@
+//go:build !linux
+
+package vfs
+
+import "errors"
+
+// This file says that there are no RangeLocks, and that no file is known to be on
+// another machine.
+
+func (f *osFile) TryLockRange(off, n int64, exclusive bool) (bool, error) {
+	return false, errors.ErrUnsupported
+}
+
+func (f *osFile) LockRange(off, n int64, exclusive bool) error { return errors.ErrUnsupported }
+func (f *osFile) UnlockRange(off, n int64) error               { return errors.ErrUnsupported }
+
+func (f *osFile) RangeHeld(off, n int64, exclusive bool) (int64, bool, error) {
+	return 0, false, errors.ErrUnsupported
+}
+
+func (f *osFile) network() bool { return false }
