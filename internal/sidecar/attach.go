@@ -52,6 +52,9 @@ import (
 // If the result is First, others wait in Open until Ready or Close is called. The
 // errors are errors.ErrUnsupported, ErrReplaced, ErrVersion, what Wait returns, and
 // those of the file system.
+//
+// A handle serves one Sidecar in its life: its locks are the handle's, and a LockTx
+// that gave up can leave one behind until data is closed.
 func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 	locks, err := dataLocks(data)
 	if err != nil {
@@ -144,11 +147,23 @@ func (s *Sidecar) attachTo() (step, error) {
 	case held && found.kind == known && found.data == s.id && found.nonceAt == at:
 		return s.join(at, found.ready)
 	case held:
-		return 0, s.giveUp(fmt.Errorf("%s: %w", s.name, ErrReplaced))
+		return s.mismatch(found)
 	case found.kind == otherVersion, found.kind == known && found.data != s.id:
 		return startOver, vfs.OS().Remove(s.name)
 	}
 	return s.begin()
+}
+
+// mismatch is what to do when a nonce is locked that is not the sidecar's. If the
+// sidecar's is locked as well, the other one is of somebody who is just about to see
+// that (A4).
+func (s *Sidecar) mismatch(found contents) (step, error) {
+	if found.kind == known && found.data == s.id && found.nonceAt != 0 {
+		if _, held, err := s.locks.RangeHeld(found.nonceAt, 1, true); err != nil || held {
+			return waitFirst, err
+		}
+	}
+	return 0, s.giveUp(fmt.Errorf("%s: %w", s.name, ErrReplaced))
 }
 
 // giveUp removes a file that was created in vain, and returns err.

@@ -1,0 +1,2 @@
+package sidecar_test
+func stormChild() {}
