@@ -34,11 +34,8 @@ package sidecar
 //     starts over, as First perhaps. One that dies later is like any that dies.
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"math/bits"
 	"math/rand/v2"
 
 	"github.com/foliodb/folio/internal/vfs"
@@ -66,7 +63,7 @@ func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 		own: make([]bool, maxBlocks),
 	}
 	s.tx.init()
-	if s.id.dev, s.id.ino, err = vfs.FileID(data); err != nil {
+	if s.id, err = fileID(data); err != nil {
 		return nil, err
 	}
 	wait := waiter(o.Wait)
@@ -172,51 +169,4 @@ func (s *Sidecar) giveUp(err error) error {
 		err = errors.Join(err, vfs.OS().Remove(s.name))
 	}
 	return err
-}
-
-// kind is what a file at the path turns out to be.
-type kind int
-
-const (
-	blank        kind = iota // new, or not initialised to its end
-	known                    // a sidecar
-	otherVersion             // a sidecar of another version or byte order
-	notOurs                  // some file
-)
-
-// contents is what the header says.
-type contents struct {
-	kind    kind
-	nonceAt int64
-	data    identity
-	ready   bool
-}
-
-// look reads the header by system calls: the file can be too short for a mapping.
-func (s *Sidecar) look() (found contents, err error) {
-	var page [pageSize]byte
-	if _, err := s.file.ReadAt(page[:], 0); err != nil && !errors.Is(err, io.EOF) {
-		return found, err
-	}
-	var words [8]uint64
-	for i := range words {
-		words[i] = binary.NativeEndian.Uint64(page[8*i:])
-	}
-	switch m := words[0]; {
-	case page == [pageSize]byte{}:
-		return found, nil // zeros are what a crash of the machine can leave
-	case m != mark && (m>>8 == mark>>8 || bits.ReverseBytes64(m)>>8 == mark>>8):
-		return contents{kind: otherVersion}, nil
-	case m != mark:
-		return contents{kind: notOurs}, nil
-	}
-	dev, ino, err := vfs.FileID(s.file)
-	found = contents{
-		kind: known, nonceAt: nonces + int64(words[1]%maxNonce),
-		data: identity{words[2], words[3]}, ready: words[6] == 1,
-	}
-	if (identity{dev, ino}) != (identity{words[4], words[5]}) {
-		found.nonceAt = 0 // a copy is not what it says it is
-	}
-	return found, err
 }
