@@ -3,8 +3,10 @@ package sidecar_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -74,6 +76,20 @@ func TestTxBetweenProcesses(t *testing.T) {
 	require.True(t, tryLock(t, a))
 }
 
+// giveUp has b give up waiting for the turn, which a has.
+func giveUp(t *testing.T, a, b *handle) {
+	t.Helper()
+	why := errors.New("why")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	got := make(chan error)
+	go func() { got <- b.LockTx(ctx) }()
+	eventually(t, a.OthersWait)
+	cancel(why)
+	require.ErrorIs(t, <-got, why)
+	require.False(t, a.OthersWait())
+	require.False(t, tryLock(t, b))
+}
+
 func TestTxGivenUp(t *testing.T) {
 	path := dbPath(t)
 	a, b := openReady(t, path, sidecar.SharedWriter), openReady(t, path, sidecar.SharedWriter)
@@ -84,18 +100,25 @@ func TestTxGivenUp(t *testing.T) {
 	require.ErrorIs(t, a.LockTx(done), why)
 	require.True(t, tryLock(t, b))
 
+	// What it gets that gave up, and wants no more, it lets go.
+	for range 20 {
+		require.NoError(t, a.LockTx(bg))
+		giveUp(t, a, b)
+		require.NoError(t, a.UnlockTx())
+		ctx, cancel := context.WithTimeout(bg, time.Minute)
+		for range 3 {
+			runtime.Gosched()
+			require.NoError(t, a.LockTx(ctx))
+			require.NoError(t, a.UnlockTx())
+		}
+		cancel()
+	}
+
 	for range 50 {
 		// b gives up while a has the turn, again and again.
 		require.NoError(t, a.LockTx(bg))
 		for range 3 {
-			ctx, cancel := context.WithCancelCause(bg)
-			got := make(chan error)
-			go func() { got <- b.LockTx(ctx) }()
-			eventually(t, a.OthersWait)
-			cancel(why)
-			require.ErrorIs(t, <-got, why)
-			require.False(t, a.OthersWait())
-			require.False(t, tryLock(t, b))
+			giveUp(t, a, b)
 		}
 		// What the goroutine gets that was left waiting is for the next one who
 		// wants it, or is let go.
@@ -123,12 +146,7 @@ func TestTxGivenUp(t *testing.T) {
 
 	// Closed with the goroutine left waiting.
 	require.NoError(t, a.LockTx(bg))
-	ctx, cancel2 := context.WithCancel(bg)
-	got := make(chan error)
-	go func() { got <- b.LockTx(ctx) }()
-	eventually(t, a.OthersWait)
-	cancel2()
-	require.ErrorIs(t, <-got, context.Canceled)
+	giveUp(t, a, b)
 	require.NoError(t, b.close())
 	require.NoError(t, a.UnlockTx())
 	eventually(t, func() bool { return tryLock(t, a) })
