@@ -527,6 +527,7 @@ func (db *DB) publish(c *commit) {
 		db.flushLater(c)
 	}
 	db.stats.committed(c)
+	db.report(c)
 }
 
 // shrink cuts the file behind what anybody needs: neither the durable meta, nor the

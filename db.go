@@ -64,6 +64,7 @@ type DB struct {
 	// cleanFrom is how many pages around one must be free for it to be moved (clean.go).
 	cleanFrom int
 	commits   uint64 // since Open
+	reported  uint64 // flushes that other processes know of
 
 	token     flushToken // held by who writes metas or flushes; guards what follows
 	durable   *snapshot  // the newest that a crash does not take back

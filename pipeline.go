@@ -182,9 +182,7 @@ func (db *DB) openGroup() *group {
 	g.store.maxDirty = uint64(db.opts.maxDirty() / int64(db.pageSize))
 	g.store.spillAt = g.store.maxDirty
 	g.trees = btree.NewWriter(g.store)
-	g.slow = db.slow.note(live, published, func(txid page.TxID) int64 {
-		return int64(db.space.list.Retained(txid)) * int64(db.pageSize)
-	}, &db.opts)
+	g.slow = db.slow.note(live, published, db.retained, &db.opts)
 	db.group = g
 	return g
 }

@@ -155,6 +155,7 @@ func (db *DB) beginShared(wait func() error) error {
 	case side.First():
 		if err = db.recover(); err == nil {
 			db.announce(db.head)
+			db.reportState()
 		}
 	case db.opts.ReadOnly:
 		var snap *snapshot
@@ -196,6 +197,7 @@ func (db *DB) recoverBeside(wait func() error) error {
 	}
 	side.Written(func(yield func(start, n uint64) bool) { yield(0, uint64(page.MaxID)) })
 	db.announce(db.head)
+	db.reportState()
 	for slices.Max(append(side.Live(), 0)) > uint64(db.head.meta.TxID) {
 		if err := wait(); err != nil {
 			return fmt.Errorf("%w: a flush has failed, and others read what it was to make durable", err)

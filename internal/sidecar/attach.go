@@ -34,11 +34,8 @@ package sidecar
 //     starts over, as First perhaps. One that dies later is like any that dies.
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"math/bits"
 	"math/rand/v2"
 	"runtime"
 
@@ -53,6 +50,9 @@ import (
 // If the result is First, others wait in Open until Ready or Close is called. The
 // errors are ErrUnavailable, ErrReplaced, ErrVersion, what Wait returns, and
 // those of the file system.
+//
+// A handle serves one Sidecar in its life: its locks are the handle's, and a LockTx
+// that gave up can leave one behind until data is closed.
 func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 	locks, err := dataLocks(data)
 	if err != nil {
@@ -64,7 +64,7 @@ func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 		own: make([]bool, maxBlocks),
 	}
 	s.tx.init()
-	if s.id.dev, s.id.ino, err = vfs.FileID(data); err != nil {
+	if s.id, err = fileID(data); err != nil {
 		return nil, err
 	}
 	wait := waiter(o.Wait)
@@ -153,11 +153,23 @@ func (s *Sidecar) attachTo() (step, error) {
 	case held && found.kind == known && found.data == s.id && found.nonceAt == at:
 		return s.join(at, found.ready)
 	case held:
-		return 0, s.giveUp(fmt.Errorf("%s: %w", s.name, ErrReplaced))
+		return s.mismatch(found)
 	case found.kind == otherVersion, found.kind == known && found.data != s.id:
 		return startOver, vfs.OS().Remove(s.name)
 	}
 	return s.begin()
+}
+
+// mismatch is what to do when a nonce is locked that is not the sidecar's. If the
+// sidecar's is locked as well, the other one is of somebody who is just about to see
+// that (A4).
+func (s *Sidecar) mismatch(found contents) (step, error) {
+	if found.kind == known && found.data == s.id && found.nonceAt != 0 {
+		if _, held, err := s.locks.RangeHeld(found.nonceAt, 1, true); err != nil || held {
+			return waitFirst, err
+		}
+	}
+	return 0, s.giveUp(fmt.Errorf("%s: %w", s.name, ErrReplaced))
 }
 
 // giveUp removes a file that was created in vain, and returns err.
@@ -166,51 +178,4 @@ func (s *Sidecar) giveUp(err error) error {
 		err = errors.Join(err, vfs.OS().Remove(s.name))
 	}
 	return err
-}
-
-// kind is what a file at the path turns out to be.
-type kind int
-
-const (
-	blank        kind = iota // new, or not initialised to its end
-	known                    // a sidecar
-	otherVersion             // a sidecar of another version or byte order
-	notOurs                  // some file
-)
-
-// contents is what the header says.
-type contents struct {
-	kind    kind
-	nonceAt int64
-	data    identity
-	ready   bool
-}
-
-// look reads the header by system calls: the file can be too short for a mapping.
-func (s *Sidecar) look() (found contents, err error) {
-	var page [pageSize]byte
-	if _, err := s.file.ReadAt(page[:], 0); err != nil && !errors.Is(err, io.EOF) {
-		return found, err
-	}
-	var words [8]uint64
-	for i := range words {
-		words[i] = binary.NativeEndian.Uint64(page[8*i:])
-	}
-	switch m := words[0]; {
-	case page == [pageSize]byte{}:
-		return found, nil // zeros are what a crash of the machine can leave
-	case m != mark && (m>>8 == mark>>8 || bits.ReverseBytes64(m)>>8 == mark>>8):
-		return contents{kind: otherVersion}, nil
-	case m != mark:
-		return contents{kind: notOurs}, nil
-	}
-	dev, ino, err := vfs.FileID(s.file)
-	found = contents{
-		kind: known, nonceAt: nonces + int64(words[1]%maxNonce),
-		data: identity{words[2], words[3]}, ready: words[6] == 1,
-	}
-	if (identity{dev, ino}) != (identity{words[4], words[5]}) {
-		found.nonceAt = 0 // a copy is not what it says it is
-	}
-	return found, err
 }

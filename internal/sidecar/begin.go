@@ -14,20 +14,20 @@ import (
 // begin makes the file new: A2. Written bytes are what keeps a full disk an error
 // here instead of a fault at some store through the mapping.
 func (s *Sidecar) begin() (step, error) {
-	dev, ino, err := vfs.FileID(s.file)
+	own, err := fileID(s.file)
 	if err != nil {
 		return 0, err
 	}
-	nonce := rand.Uint64N(maxNonce)
+	l := label{Mark: mark, Nonce: rand.Uint64N(maxNonce), Data: s.id, Own: own}
 	b := make([]byte, blocksOff)
-	for i, w := range []uint64{mark, nonce, s.id.dev, s.id.ino, dev, ino} {
-		binary.NativeEndian.PutUint64(b[8*i:], w)
+	if _, err := binary.Encode(b, binary.NativeEndian, l); err != nil {
+		return 0, err
 	}
 	if _, err := s.file.WriteAt(b, 0); err != nil {
 		// Nobody is attached, and the next one may find room.
 		return 0, errors.Join(err, vfs.OS().Remove(s.name))
 	}
-	if ok, err := s.lockNonce(nonces + int64(nonce)); err != nil || !ok {
+	if ok, err := s.lockNonce(nonces + int64(l.Nonce)); err != nil || !ok {
 		return waitFirst, err
 	}
 	s.first = true

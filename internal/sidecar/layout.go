@@ -26,18 +26,9 @@ const MetaSize = pageSize
 // SlotsPerBlock is how many slots Claim returns.
 const SlotsPerBlock = 63
 
-// mark is the first word of the file: a magic number, and the version in the last
-// byte. Read on a processor of the other byte order it is something else.
-const mark uint64 = 'f'<<56 | 'o'<<48 | 'l'<<40 | 'i'<<32 | 'o'<<24 | 'S'<<16 | 'C'<<8 | 1
-
 // header is page 0. What is written often has cache lines of its own.
 type header struct {
-	mark    atomic.Uint64
-	nonce   atomic.Uint64 // names this life of the file; see attach.go
-	dev     atomic.Uint64 // of the data file
-	ino     atomic.Uint64
-	ownDev  atomic.Uint64 // of this file: a copy of it is not it
-	ownIno  atomic.Uint64
+	_       [labelSize]byte
 	ready   atomic.Uint64 // 1 after Ready
 	blocks  atomic.Uint64 // blocks that have ever been claimed
 	seq     atomic.Uint64
@@ -57,7 +48,9 @@ type header struct {
 }
 
 // metaWords is one of the pages 1 and 2.
-type metaWords [MetaSize / 8]atomic.Uint64
+type metaWords [MetaSize / 8]metaWord
+
+type metaWord struct{ atomic.Uint64 }
 
 // ringEntry is an extent that was written.
 type ringEntry struct{ start, n atomic.Uint64 }

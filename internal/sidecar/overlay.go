@@ -29,6 +29,8 @@ var (
 	_ [0]byte = [unsafe.Sizeof(block{}) - pageSize]byte{}
 	_ [0]byte = [unsafe.Sizeof(metaWords{}) - pageSize]byte{}
 	_ [0]byte = [unsafe.Sizeof(ringEntry{}) - 16]byte{}
+	_ [0]byte = [unsafe.Sizeof(label{}) - labelSize]byte{}
+	_ [0]byte = [unsafe.Offsetof(header{}.ready) - labelSize]byte{}
 	_ [0]byte = [unsafe.Offsetof(header{}.seq) - 64]byte{}
 	_ [0]byte = [unsafe.Offsetof(header{}.ring) - 3*64]byte{}
 	_ [0]byte = [unsafe.Offsetof(header{}.counters) - 4*64]byte{}

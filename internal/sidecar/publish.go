@@ -24,16 +24,25 @@ func (s *Sidecar) meta(seq uint64) *metaWords {
 func (s *Sidecar) Publish(meta []byte) uint64 {
 	seq := s.head.seq.Load() + 1
 	words := s.meta(seq)
-	for i := 0; i < len(meta); i += 8 {
+	whole := len(meta) / 8
+	for i := range words[:whole] {
+		words[i].set(binary.NativeEndian.Uint64(meta[8*i:]))
+	}
+	if rest := meta[8*whole:]; len(rest) > 0 {
 		var b [8]byte
-		copy(b[:], meta[i:])
-		// Most words are what they were: a load is cheaper than a store.
-		if v, w := binary.NativeEndian.Uint64(b[:]), &words[i/8]; w.Load() != v {
-			w.Store(v)
-		}
+		copy(b[:], rest)
+		words[whole].set(binary.NativeEndian.Uint64(b[:]))
 	}
 	s.head.seq.Store(seq)
 	return seq
+}
+
+// set stores v if it is not there yet: most words of a meta are what they were, and a
+// load is cheaper than a store.
+func (w *metaWord) set(v uint64) {
+	if w.Load() != v {
+		w.Store(v)
+	}
 }
 
 // Seq returns the number of the newest meta; 0: there is none.
@@ -48,14 +57,21 @@ func (s *Sidecar) Read(dst []byte) (seq uint64) {
 		if seq == 0 {
 			return 0
 		}
-		words := s.meta(seq)
-		for i := 0; i < len(dst); i += 8 {
-			var b [8]byte
-			binary.NativeEndian.PutUint64(b[:], words[i/8].Load())
-			copy(dst[i:], b[:])
-		}
+		s.meta(seq).copyTo(dst)
 		if s.head.seq.Load() == seq {
 			return seq
 		}
+	}
+}
+
+func (m *metaWords) copyTo(dst []byte) {
+	whole := len(dst) / 8
+	for i := range m[:whole] {
+		binary.NativeEndian.PutUint64(dst[8*i:], m[i].Load())
+	}
+	if rest := dst[8*whole:]; len(rest) > 0 {
+		var b [8]byte
+		binary.NativeEndian.PutUint64(b[:], m[whole].Load())
+		copy(rest, b[:])
 	}
 }

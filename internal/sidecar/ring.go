@@ -38,7 +38,8 @@ func (s *Sidecar) Written(extents iter.Seq2[uint64, uint64]) {
 // Changes visits what was noted since the position that an earlier call returned, in
 // order, and returns the position to go on from. ok is false when some of it is
 // lost, because the ring went round or began anew; some of it can have been visited
-// then, and now is the place to go on from after having looked at everything.
+// then, and now is the place to go on from after having looked at everything. So a
+// position that is too high, like math.MaxUint64, asks where to begin.
 func (s *Sidecar) Changes(since uint64, visit func(start, n uint64)) (now uint64, ok bool) {
 	r := &s.head.ring
 	now = r.head.Load()

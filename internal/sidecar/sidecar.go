@@ -93,7 +93,7 @@ type Sidecar struct {
 }
 
 // identity is what FileID returns.
-type identity struct{ dev, ino uint64 }
+type identity struct{ Dev, Ino uint64 }
 
 // waiter returns o's Wait, or one for the nil function.
 func waiter(wait func() error) func() error {

@@ -1,0 +1,116 @@
+package folio
+
+// This file is responsible for showing who has the file open, and what those who write
+// are doing.
+
+import (
+	"slices"
+	"time"
+
+	"github.com/foliodb/folio/internal/page"
+)
+
+// Process is one handle of the file: a process that has opened it, or one of several
+// openings in a process.
+type Process struct {
+	PID     int
+	Role    string    // "reader", "writer" or "shared writer"
+	Since   time.Time // when it opened the file
+	Dead    bool      // it was killed, and nobody has cleaned up after it yet
+	Readers []Reader  // its open read transactions; those of a "writer" are not known
+}
+
+// Reader is an open read transaction.
+type Reader struct {
+	TxID     int       // of its snapshot
+	Since    time.Time // when it began
+	Retained int64     // bytes of freed pages that are kept for it, as of the newest commit
+}
+
+// Processes returns all handles of the file, with their read transactions. It is empty
+// if the file is not shared (Options.Sharing). It waits for nobody.
+func (db *DB) Processes() []Process {
+	if db.side == nil || db.current.Load() == nil {
+		return nil
+	}
+	var list []Process
+	for _, p := range db.side.Processes() {
+		q := Process{PID: p.PID, Role: p.Role.String(), Since: p.Since, Dead: !p.Alive}
+		for _, s := range p.Slots {
+			q.Readers = append(q.Readers, Reader{TxID: int(s.TxID), Since: s.Since, Retained: int64(s.Retained)})
+		}
+		slices.SortFunc(q.Readers, func(a, b Reader) int { return a.TxID - b.TxID })
+		list = append(list, q)
+	}
+	return list
+}
+
+// Activity is what all who write have done since the first of those who have the file
+// open now has opened it, and the state of the file.
+type Activity struct {
+	TxID         int    // of the newest published commit
+	Durable      int    // of the newest that was made durable
+	Groups       uint64 // times that transactions were written, one or several together
+	Transactions uint64 // that changed something
+	Pages        uint64 // written
+	Bytes        uint64 // written
+	Flushes      uint64 // syncs of the file
+	FileSize     int64  // bytes
+	Size         int64  // bytes up to the high-water mark
+	Free         int64  // bytes of free and pending pages
+}
+
+// Activity returns what other processes, and this one, do with the file; false if it
+// is not shared or has been closed. The numbers are not of one instant. It waits for
+// nobody, and reads no page.
+func (db *DB) Activity() (Activity, bool) {
+	if db.side == nil || db.current.Load() == nil {
+		return Activity{}, false
+	}
+	snap, err := db.newest()
+	if err != nil {
+		return Activity{}, false
+	}
+	n, ps := db.side.Counters(), int64(db.pageSize)
+	return Activity{
+		TxID: int(snap.meta.TxID), Durable: int(n.Durable.Load()),
+		Groups: n.Commits.Load(), Transactions: n.Transactions.Load(), Pages: n.Pages.Load(),
+		Bytes: n.Bytes.Load(), Flushes: n.Flushes.Load(), FileSize: int64(n.FileSize.Load()),
+		Size: int64(n.HighWater.Load()) * ps, Free: int64(n.FreePages.Load()) * ps,
+	}, true
+}
+
+// report tells other processes what commit c, which has been published, has done. It
+// needs the token.
+func (db *DB) report(c *commit) {
+	if db.side == nil {
+		return
+	}
+	n := db.side.Counters()
+	n.Commits.Add(1)
+	n.Transactions.Add(uint64(c.stats.Commits))
+	n.Pages.Add(uint64(c.stats.Pages + c.stats.RunPages + c.stats.SpacePages))
+	n.Bytes.Add(uint64(c.stats.bytes(db.pageSize)))
+	syncs := db.pager.Stats().Syncs
+	n.Flushes.Add(syncs - db.reported)
+	db.reported = syncs
+	db.reportState()
+}
+
+// reportState tells other processes what the file is like.
+func (db *DB) reportState() {
+	n, m := db.side.Counters(), &db.current.Load().meta
+	n.FileSize.Store(uint64(db.pager.FileSize()))
+	n.HighWater.Store(uint64(m.HighWater))
+	n.FreePages.Store(m.Freelist.FreePages)
+	n.Durable.Store(db.durableTx.Load())
+}
+
+// retained returns how many bytes the snapshot txid retains, and tells other processes.
+func (db *DB) retained(txid page.TxID) int64 {
+	bytes := int64(db.space.list.Retained(txid)) * int64(db.pageSize)
+	if db.side != nil {
+		db.side.Retain(uint64(txid), uint64(bytes))
+	}
+	return bytes
+}
