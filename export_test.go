@@ -23,3 +23,6 @@ func (tx *Tx) GroupFull() bool { return 2*(tx.store.pages+8) > tx.store.maxDirty
 func SalvageFS(fsys vfs.FS, in, out string, o *SalvageOptions) (*SalvageReport, error) {
 	return salvageFS(fsys, in, out, 0o600, o)
 }
+
+// WasClean tells whether the file was closed in order before db was opened.
+func WasClean(db *DB) bool { return db.head.meta.Clean }

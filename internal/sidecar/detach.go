@@ -52,9 +52,26 @@ func (s *Sidecar) Close() error {
 	if locked {
 		errs = append(errs, s.removeLast())
 	}
-	errs = append(errs, s.unlockRole(), s.drop())
+	return errors.Join(append(errs, s.unlockRole(), s.drop())...)
+}
+
+// freeBlocks frees the blocks of this handle, and vacates the mapping in between. It
+// needs mu.
+func (s *Sidecar) freeBlocks() error {
+	for i, own := range s.own {
+		if own {
+			s.block(i).free()
+		}
+	}
+	var errs []error
 	if m, ok := s.mapping.(vfs.Vacater); ok {
 		errs = append(errs, m.Vacate())
+	}
+	for i, own := range s.own {
+		if own {
+			errs = append(errs, s.unlockBlock(i))
+			s.own[i] = false
+		}
 	}
 	return errors.Join(errs...)
 }

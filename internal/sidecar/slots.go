@@ -79,19 +79,6 @@ func (s *Sidecar) unlockBlock(i int) error {
 // blocks is how many blocks there are to look at.
 func (s *Sidecar) blocks() int { return int(min(s.head.blocks.Load(), maxBlocks)) }
 
-// freeBlocks frees the blocks of this handle.
-func (s *Sidecar) freeBlocks() error {
-	var errs []error
-	for i, own := range s.own {
-		if own {
-			s.block(i).free()
-			errs = append(errs, s.unlockBlock(i))
-			s.own[i] = false
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // free frees all slots of a block. It stores only where there is something: B4.
 func (b *block) free() {
 	for i := range b.slots {
