@@ -24,7 +24,8 @@ var networkTypes = []uint32{
 	0xbacbacbc, // folders of VMware
 }
 
-func (f *osFile) network() bool {
+// OnNetwork is NetworkFile.
+func (f *osFile) OnNetwork() bool {
 	var st unix.Statfs_t
 	err := f.control("fstatfs", func(fd uintptr) error {
 		return retryEINTR(func() error { return unix.Fstatfs(int(fd), &st) })
