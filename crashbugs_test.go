@@ -3,8 +3,8 @@
 package folio_test
 
 // Bugs that are planted (internal/bugs), each of which the tests must notice. There are
-// four ways: a power failure, the death of the process, a look at the database
-// without a crash, and a failed sync.
+// five ways: a power failure, the death of the process, a look at the database
+// without a crash, a failed sync, and other processes.
 
 import (
 	"errors"
@@ -28,6 +28,12 @@ var bugWays = []struct {
 }{
 	{"check", func(bool) (int, error) { return 0, bugCheck() }},
 	{"fault", func(bool) (int, error) { return 0, bugFault() }},
+	{"share", func(found bool) (int, error) {
+		if found || bugShare == nil {
+			return 0, nil
+		}
+		return 0, bugShare()
+	}},
 	{"crash", func(found bool) (int, error) { return bugCrash(false, found) }},
 	{"kill", func(found bool) (int, error) {
 		if found {
@@ -42,6 +48,9 @@ var bugWays = []struct {
 		return crashSameNumber()
 	}},
 }
+
+// bugShare runs the cases of TestShareCases; nil where processes do not share files.
+var bugShare func() error
 
 func TestPlantedBugs(t *testing.T) {
 	var table strings.Builder
