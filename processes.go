@@ -46,7 +46,8 @@ const (
 	// ShareWriters lets several processes write, if all of them say so: one write
 	// transaction at a time, which waits for those of other processes as for those
 	// of its own. What it has seen is durable, so commits with less than
-	// DurabilityFull are flushed when another process gets its turn.
+	// DurabilityFull are flushed at the end of a turn: when no write transaction of
+	// this process is under way.
 	ShareWriters
 	// ShareNothing lets nobody else open the file while it is written, and only
 	// readers while it is read. There is no file beside it.
@@ -245,6 +246,14 @@ func (db *DB) newest() (*snapshot, error) {
 		return snap, nil
 	}
 	return db.follow()
+}
+
+// latest returns the newest snapshot that is known, for statistics; nil: closed.
+func (db *DB) latest() *snapshot {
+	if snap, err := db.newest(); err == nil {
+		return snap
+	}
+	return db.current.Load()
 }
 
 // follow returns what is published now.

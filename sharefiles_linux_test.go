@@ -357,3 +357,41 @@ func TestShareSpoiltLockFile(t *testing.T) {
 		require.NoError(t, db.Close())
 	}
 }
+
+// TestShareStats: what a handle says of the database is what others have made of it.
+func TestShareStats(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	a := openShared(t, path, shareWriters)
+	others := []*folio.DB{openShared(t, path, shareWriters), openShared(t, path, folio.Options{ReadOnly: true})}
+	putAll(t, others[0], 0, 1, "first")
+	for i := range 3 {
+		putAll(t, a, 0, 10000*(i%2)+1, strings.Repeat("x", i))
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		for _, db := range others {
+			require.Equal(t, a.Info(), db.Info())
+			s := db.Stats()
+			require.Equal(t, info.Size(), s.FileSize)
+			require.Equal(t, a.Stats().Size, s.Size)
+			require.Equal(t, a.Stats().FreePageN+a.Stats().PendingPageN, s.FreePageN+s.PendingPageN)
+			activity, ok := db.Activity()
+			require.True(t, ok)
+			require.Equal(t, activity.TxID, activity.Durable)
+			require.Equal(t, a.Info().TxID, activity.TxID)
+		}
+	}
+	for _, db := range append(others, a) {
+		require.NoError(t, db.Close())
+		require.Nil(t, db.Info())
+		require.Zero(t, db.Stats())
+	}
+
+	w, r := openShared(t, path, folio.Options{Durability: folio.DurabilityNone}), openShared(t, path, folio.Options{ReadOnly: true})
+	putAll(t, w, 0, 1, "the first one is durable")
+	putAll(t, w, 0, 1, "x")
+	activity, _ := r.Activity()
+	require.Less(t, activity.Durable, activity.TxID)
+	require.NoError(t, w.Sync())
+	activity, _ = r.Activity()
+	require.Equal(t, activity.TxID, activity.Durable)
+}
