@@ -41,6 +41,7 @@ const (
 	ReloadLeftOut        // a turn begins with the state of the last one here
 	SettledUnflushed     // a turn ends in order without a flush
 	TurnUnmarked         // nobody can tell that a turn was not ended
+	LookedOnce           // a reader does not look again once it has a slot
 	End                  // behind the last
 )
 
@@ -50,7 +51,7 @@ var names = [End]string{
 	"NoFirstFlush", "SpillOneFlush", "LengthUnchecked", "SyncUnlatched", "MetaNotPutBack", "SpillKept",
 	"RecordOnlyOwn", "NumberReused", "CleanUnsynced", "CacheTrusted", "CreateUnsynced", "DirUnsynced",
 	"ShrinkTooFar", "ForeignIgnored", "HoldLeftOut", "RingUnread", "AnnounceFirst", "ReloadLeftOut",
-	"SettledUnflushed", "TurnUnmarked",
+	"SettledUnflushed", "TurnUnmarked", "LookedOnce",
 }
 
 func (b Bug) String() string { return names[b] }
