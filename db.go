@@ -158,8 +158,10 @@ func (db *DB) TryBegin() (*Tx, error) {
 	if db.opts.ReadOnly {
 		return nil, ErrDatabaseReadOnly
 	}
-	if ok, err := db.turns.tryEnter(); !ok || err != nil {
-		return nil, errors.Join(err, ErrWriterBusy)
+	if ok, err := db.turns.tryEnter(); err != nil {
+		return nil, fmt.Errorf("folio: taking the turn to write: %w", err)
+	} else if !ok {
+		return nil, ErrWriterBusy
 	}
 	if !db.writer.tryLock() {
 		db.turns.leave()

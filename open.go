@@ -51,6 +51,9 @@ func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) 
 	if o.InitialSize < 0 || o.MaxSize < 0 || o.MaxSize > 0 && o.InitialSize > o.MaxSize {
 		return nil, fmt.Errorf("folio: initial size %d, maximum size %d: they do not go together", o.InitialSize, o.MaxSize)
 	}
+	if o.Sharing < ShareReaders || o.Sharing > ShareNothing {
+		return nil, fmt.Errorf("folio: there is no sharing %d", o.Sharing)
+	}
 	if err := o.Durability.check(); err != nil {
 		return nil, err
 	}

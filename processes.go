@@ -156,14 +156,15 @@ func (db *DB) beginShared(wait func() error) error {
 		if err = db.recover(); err == nil {
 			db.announce(db.head)
 			db.reportState()
+			db.turns.found()
 		}
-	case db.opts.ReadOnly:
+	case db.follows:
 		var snap *snapshot
 		if snap, err = db.follow(); err == nil {
 			db.head = snap
+			db.current.Store(snap)
+			db.becameDurable(snap)
 		}
-	case db.turns != nil:
-		err = db.turns.first(wait)
 	default:
 		err = db.recoverBeside(wait)
 	}

@@ -109,12 +109,13 @@ func (n *counters) space(l *freelist.List) {
 	n.known.Store(true)
 }
 
-// Stats returns the counters and the state of the database. It takes no lock and
-// reads no page; the numbers need not be of one instant.
+// Stats returns the counters, which are those of this process, and the state of the
+// database. It waits for no transaction and reads no page; the numbers need not be of
+// one instant.
 func (db *DB) Stats() Stats {
 	var s Stats
-	snap := db.current.Load()
-	if snap == nil {
+	snap, err := db.newest()
+	if err != nil {
 		return s
 	}
 	n := &db.stats
@@ -159,8 +160,8 @@ type Info struct {
 
 // Info returns a description of the file, or nil if the database is closed.
 func (db *DB) Info() *Info {
-	snap := db.current.Load()
-	if snap == nil {
+	snap, err := db.newest()
+	if err != nil {
 		return nil
 	}
 	m := &snap.meta

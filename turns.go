@@ -7,9 +7,10 @@ package folio
 //	    the first begins until all have ended. The kernel takes it from who dies.
 //	T2  Who gets it, and finds that others have published since it had it last, reads
 //	    anew what it knows of the file: the state, the metas, the free space.
-//	T3  Who lets it go has made durable what it has published, and then says so: it
-//	    settles. Who finds that the one before has not, which died then, recovers the
-//	    file as Open does.
+//	T3  Who has begun with it says that nothing is settled. Who lets it go has made
+//	    durable what it has published, and then says that this is all there is. Who
+//	    finds that the one before has not, which died then, recovers the file as Open
+//	    does: its pages and its transaction numbers may be in it.
 //	T4  While others wait for the lock, no transaction begins here on top of those that
 //	    are under way: they end, the lock is let go, and this process waits as well.
 //
@@ -37,11 +38,13 @@ type turns struct {
 	moving  bool          // somebody gets the lock, or lets it go
 	changed chan struct{} // closed at each change of users to or from 0
 
-	fresh bool // the lock is new, and nobody has looked what others did; guarded by DB.writer
+	// Guarded by DB.writer:
+	fresh  bool // the lock is new, and nobody has looked what others did
+	unread bool // the file has never been read for writing
 }
 
 func newTurns(db *DB) *turns {
-	return &turns{db: db, side: db.side, changed: make(chan struct{})}
+	return &turns{db: db, side: db.side, changed: make(chan struct{}), unread: true}
 }
 
 // enter waits until this process has the lock.
@@ -155,31 +158,23 @@ func (t *turns) begin() error {
 	switch {
 	case seq != t.side.Seq():
 		err = db.recoverBeside(db.patience())
-	case db.head == nil || seq != db.head.seq:
+	case t.unread || seq != db.head.seq:
 		err = db.reload(page.TxID(next))
 	}
 	if err == nil {
-		t.fresh = false
+		t.fresh, t.unread = false, false
+		t.side.Settle(0, 0)
 	}
 	return err
 }
 
-// first is begin for a process that opens the file.
-func (t *turns) first(wait func() error) error {
-	for {
-		ok, err := t.tryEnter()
-		if err != nil {
-			return err
-		}
-		if ok {
-			break
-		}
-		if err := wait(); err != nil {
-			return err
-		}
+// found takes note that this process, while no other one had the file, has found out
+// all there is.
+func (t *turns) found() {
+	if t != nil {
+		t.unread = false
+		t.side.Settle(t.db.head.seq, uint64(t.db.nextTxID))
 	}
-	defer t.leave()
-	return t.begin()
 }
 
 // reload takes what another process has settled for the newest state; next is the
