@@ -85,19 +85,21 @@ const (
 	waitFirst      // somebody else has to get on
 )
 
+// atOnce is how often to start over without a wait. It takes one or two, unless
+// somebody keeps taking the file away, or the file system makes up inodes.
+const atOnce = 20
+
 func (s *Sidecar) attach(wait func() error) error {
-	for {
+	for tries := 0; ; tries++ {
 		next, err := s.attempt()
-		if err != nil {
+		if err != nil || next == attached {
 			return err
 		}
-		switch next {
-		case attached:
-			return nil
-		case waitFirst:
-			if err := wait(); err != nil {
-				return err
-			}
+		if next == startOver && tries < atOnce {
+			continue
+		}
+		if err := wait(); err != nil {
+			return err
 		}
 	}
 }

@@ -33,6 +33,9 @@ const (
 	SharedWriter                 // writes in turn with others
 )
 
+// writes tells whether the role has W.
+func (r Role) writes() bool { return r == Writer || r == SharedWriter }
+
 // String returns a name for people.
 func (r Role) String() string {
 	switch r {
@@ -48,7 +51,7 @@ func (r Role) String() string {
 
 // Options are for Open.
 type Options struct {
-	Role Role
+	Role Role // other numbers than the three are readers
 	// Mode is the permissions of a file that Open creates, before the umask; 0 is
 	// 0600. Who may attach needs to read and to write the file.
 	Mode fs.FileMode
