@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio/internal/vfs"
@@ -66,4 +69,64 @@ func TestHostile(t *testing.T) {
 	s.head.blocks.Store(1 << 63)
 	require.Empty(t, s.Live())
 	require.Len(t, s.Processes(), 1)
+}
+
+// TestOneNonce attaches and detaches from many goroutines while the file is deleted as
+// fast as can be: all who are attached have the same nonce.
+func TestOneNonce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	var mu sync.Mutex
+	attached := map[*Sidecar]int64{}
+	register := func(s *Sidecar) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, at := range attached {
+			assert.Equal(t, at, s.nonceAt)
+		}
+		attached[s] = s.nonceAt
+	}
+	once := func() error {
+		data, err := vfs.OS().OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		defer data.Close()
+		s, err := Open(data, path, Options{Role: Reader})
+		if errors.Is(err, ErrReplaced) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		register(s)
+		err = s.Ready()
+		runtime.Gosched()
+		mu.Lock()
+		delete(attached, s)
+		mu.Unlock()
+		return errors.Join(err, s.Close())
+	}
+	rounds := 3000
+	if testing.Short() {
+		rounds = 500
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range rounds {
+				assert.NoError(t, once())
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+			_ = os.Remove(path + "-lock")
+			runtime.Gosched()
+		}
+	}
 }
