@@ -9,10 +9,12 @@ package sidecar
 // detaching happen under the mutex, a lock of the sidecar itself.
 //
 // A1  Under the mutex, who attaches makes sure that the path still names the sidecar
-//     it has opened, and the data file too. If not it starts over.
+//     it has opened; if not it starts over. So it does that the path names the data
+//     file, for it would spoil the sidecar of the file that is there now.
 // A2  If nobody has a nonce locked, nobody is attached: what the sidecar holds is of
-//     the dead. It is begun anew: zeros, a new nonce, the identities, and last the
-//     mark. Who does that is First, and keeps the mutex until Ready.
+//     the dead. It is begun anew, page 0 first: a new nonce, the identities, and
+//     ready 0; the rest is zeros. Who does that is First, and keeps the mutex until
+//     Ready.
 // A3  If a nonce is locked, and is the sidecar's, and the sidecar's identities are
 //     those of the data file and of itself, they belong together: it joins, by a
 //     lock on the same byte. Otherwise the sidecar in use is another one, which

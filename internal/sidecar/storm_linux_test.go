@@ -51,9 +51,9 @@ func storm(t *testing.T, kind stormKind) {
 	if kind == stormWatched {
 		h = openReady(t, path, sidecar.Reader)
 	}
-	kills := 150
+	kills := 100
 	if testing.Short() {
-		kills = 60
+		kills = 40
 	}
 	const processes = 4
 	running := make([]*exec.Cmd, processes)
