@@ -212,3 +212,66 @@ func TestShareLeavesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, files, 1)
 }
+
+// TestShareLatched: after a failed flush nobody writes before all have closed the file.
+func TestShareLatched(t *testing.T) {
+	for _, sharing := range []folio.Sharing{folio.ShareReaders, folio.ShareWriters} {
+		path := filepath.Join(t.TempDir(), "db")
+		o := folio.Options{Sharing: sharing}
+		w, err := folio.Open(path, 0o600, &o)
+		require.NoError(t, err)
+		putAll(t, w, 0, 10, "before")
+		r, err := folio.Open(path, 0o600, &folio.Options{ReadOnly: true})
+		require.NoError(t, err)
+		folio.Latch(w, errors.New("the disk is on fire"))
+		require.ErrorIs(t, w.Update(func(tx *folio.Tx) error { return nil }), folio.ErrLatched)
+		require.NoError(t, w.Close())
+		second, err := folio.Open(path, 0o600, &o)
+		if sharing == folio.ShareWriters {
+			require.NoError(t, err)
+			require.Equal(t, map[string]int{"before": 10}, viewValues(t, second))
+			err = second.Update(func(tx *folio.Tx) error { return nil })
+			require.NoError(t, second.Close())
+		}
+		require.ErrorIs(t, err, folio.ErrLatched)
+		require.Equal(t, map[string]int{"before": 10}, viewValues(t, r))
+		require.NoError(t, r.Close())
+		third := openShared(t, path, o)
+		putAll(t, third, 0, 10, "after")
+		require.Equal(t, map[string]int{"after": 10}, viewValues(t, third))
+	}
+}
+
+// TestShareSlowReader: a writer is told of a slow reader in another process, and says
+// what it retains.
+func TestShareSlowReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	var slow []folio.SlowReader
+	w := openShared(t, path, folio.Options{
+		SlowReaderBytes: 1 << 20, OnSlowReader: func(s folio.SlowReader) { slow = append(slow, s) },
+	})
+	putAll(t, w, 0, 20000, strings.Repeat("x", 100))
+	r := openShared(t, path, folio.Options{ReadOnly: true})
+	tx, err := r.Begin(false)
+	require.NoError(t, err)
+	for i := range 4 {
+		putAll(t, w, 0, 20000, strings.Repeat(fmt.Sprint(i), 100))
+	}
+	require.Len(t, slow, 1)
+	require.Equal(t, tx.ID(), slow[0].TxID)
+	require.Greater(t, slow[0].Retained, int64(1<<20))
+	var readers []folio.Reader
+	for _, p := range w.Processes() {
+		require.Equal(t, os.Getpid(), p.PID)
+		require.False(t, p.Dead)
+		readers = append(readers, p.Readers...)
+	}
+	require.Len(t, readers, 1)
+	require.Equal(t, tx.ID(), readers[0].TxID)
+	require.Equal(t, slow[0].Retained, readers[0].Retained)
+	require.NoError(t, tx.Rollback())
+	a, ok := r.Activity()
+	require.True(t, ok)
+	require.EqualValues(t, 5, a.Transactions)
+	require.Equal(t, a.TxID, a.Durable)
+}
