@@ -212,3 +212,46 @@ func TestShareLeavesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, files, 1)
 }
+
+// TestShareFirstFlush: what was found in the file is made durable before the first
+// commit goes over the other meta, whoever found it.
+func TestShareFirstFlush(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	w := openShared(t, path, folio.Options{})
+	putAll(t, w, 0, 10, "one")
+	require.NoError(t, w.Close())
+	o := folio.Options{Sharing: folio.ShareWriters}
+	first, second := openShared(t, path, o), openShared(t, path, o)
+	putAll(t, second, 0, 10, "two")
+	require.EqualValues(t, 2, second.Stats().Flushes)
+	putAll(t, first, 0, 10, "three")
+	require.EqualValues(t, 1, first.Stats().Flushes)
+}
+
+// TestShareScrub: the meta pages are verified while others read, and left alone while
+// somebody may write them.
+func TestShareScrub(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	w := openShared(t, path, folio.Options{})
+	putAll(t, w, 0, 10, "one")
+	r := openShared(t, path, folio.Options{ReadOnly: true})
+	beside := openShared(t, path, folio.Options{ReadOnly: true})
+	scrub := func() (found int) {
+		require.NoError(t, r.View(func(tx *folio.Tx) error {
+			// Of the two metas, the one that nobody needs is damaged.
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			require.NoError(t, err)
+			defer f.Close()
+			slot := int64(1 - r.Info().MetaSlot)
+			_, err = f.WriteAt([]byte("damage"), slot*4096+200)
+			require.NoError(t, err)
+			_ = tx.Scrub(t.Context(), folio.ScrubOptions{Rate: -1, Found: func(*folio.CheckError) { found++ }})
+			return nil
+		}))
+		return found
+	}
+	require.Zero(t, scrub())
+	require.NoError(t, w.Close())
+	require.Empty(t, viewValues(t, beside)["two"])
+	require.Equal(t, 1, scrub())
+}
