@@ -72,7 +72,7 @@ func (db *DB) share(wait func() error) error {
 			return why
 		}
 	}
-	if db.opts.Sharing == ShareWriters {
+	if db.opts.Sharing == ShareWriters && !db.opts.ReadOnly {
 		return fmt.Errorf("several processes cannot write this file: %w", why)
 	}
 	if err := db.lock(!db.opts.ReadOnly, wait); err != nil || !db.opts.ReadOnly {
@@ -252,31 +252,47 @@ func (db *DB) follow() (*snapshot, error) {
 	f := &db.seen
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return nil, ErrDatabaseNotOpen
-	}
-	m, slot, seq, err := db.published()
-	if err != nil {
-		return nil, err
-	}
-	if snap := f.newest.Load(); snap != nil && snap.seq == seq {
+	for {
+		if f.closed {
+			return nil, ErrDatabaseNotOpen
+		}
+		m, slot, seq, err := db.published()
+		if err != nil {
+			return nil, err
+		}
+		if snap := f.newest.Load(); snap != nil && snap.seq == seq {
+			return snap, nil
+		}
+		f.catchUp(db)
+		if err := db.reaches(&m); err != nil {
+			// Once newer states are published the file may be cut to what these need.
+			if db.side.Seq() != seq {
+				continue
+			}
+			return nil, err
+		}
+		snap := &snapshot{meta: m, slot: slot, seq: seq, view: db.pager.View()}
+		f.newest.Store(snap)
+		if db.opts.ReadOnly {
+			db.current.Store(snap)
+		}
 		return snap, nil
 	}
-	f.catchUp(db)
-	if need := int64(m.HighWater) * int64(db.pageSize); need > db.pager.FileSize() {
-		if err := db.pager.Refresh(); err != nil {
-			return nil, fmt.Errorf("folio: %w", err)
-		}
-		if size := db.pager.FileSize(); need > size {
-			return nil, fmt.Errorf("folio: %w: the file was cut off: it has %d bytes and needs %d", ErrCorrupt, size, need)
-		}
+}
+
+// reaches makes sure that all pages of the state m are in the file, and in the View.
+func (db *DB) reaches(m *meta.Meta) error {
+	need := int64(m.HighWater) * int64(db.pageSize)
+	if need <= db.pager.FileSize() {
+		return nil
 	}
-	snap := &snapshot{meta: m, slot: slot, seq: seq, view: db.pager.View()}
-	f.newest.Store(snap)
-	if db.opts.ReadOnly {
-		db.current.Store(snap)
+	if err := db.pager.Refresh(); err != nil {
+		return fmt.Errorf("folio: %w", err)
 	}
-	return snap, nil
+	if size := db.pager.FileSize(); need > size {
+		return fmt.Errorf("folio: %w: the file was cut off: it has %d bytes and needs %d", ErrCorrupt, size, need)
+	}
+	return nil
 }
 
 // published returns the newest meta that is published, its slot, and the number of

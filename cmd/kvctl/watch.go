@@ -273,7 +273,7 @@ func (w *watcher) text(j *watchJSON) error {
 
 // rate formats a number in a second.
 func rate(f float64) string {
-	if f > 0 && f < 10 {
+	if f > 0 && f < 9.95 {
 		return fmt.Sprintf("%.1f", f)
 	}
 	return number(int64(f + 0.5))
