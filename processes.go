@@ -35,7 +35,11 @@ import (
 	"github.com/foliodb/folio/meta"
 )
 
-// Sharing says what other processes may do with a file that is open.
+// Sharing says what other processes may do with a file that is open. To share it they
+// use a file beside it, its path with "-lock" at the end, which who reads must be able
+// to write too. Where there can be none (other systems than Linux, network file
+// systems, missing permissions, read-only media) a file is opened as with ShareNothing.
+// The repository's docs/processes.md has the details.
 type Sharing int
 
 const (
@@ -45,7 +49,8 @@ const (
 	// ShareWriters lets several processes write, if all of them say so: one write
 	// transaction at a time, which waits for those of other processes as for those
 	// of its own. What it has seen is durable, so commits with less than
-	// DurabilityFull are flushed when another process gets its turn.
+	// DurabilityFull are flushed when another process gets its turn. Where the file
+	// cannot be shared, opening it for writing is an error.
 	ShareWriters
 	// ShareNothing lets nobody else open the file while it is written, and only
 	// readers while it is read. There is no file beside it.
