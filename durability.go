@@ -123,6 +123,7 @@ func (db *DB) makeDurable(snap *snapshot) error {
 		}
 	}
 	db.becameDurable(snap)
+	db.reportFlushes()
 	return nil
 }
 

@@ -196,7 +196,7 @@ func (db *DB) reload(next page.TxID) error {
 	db.current.Store(snap)
 	db.head = snap
 	db.becameDurable(snap)
-	db.nextTxID, db.secured = next, true
+	db.nextTxID = next
 	return nil
 }
 
@@ -217,8 +217,9 @@ func (t *turns) alone(snap *snapshot) bool {
 		return false
 	}
 	only, err := t.side.OnlyWriter()
-	if err != nil || !only || t.side.Seq() != snap.seq || t.side.Failed() {
-		return false
+	_, settled := t.side.Settled()
+	if err != nil || !only || settled != snap.seq || t.side.Seq() != snap.seq || t.side.Failed() {
+		return false // if it is not settled, one that died has written more: Open finds out
 	}
 	t.side.Settle(0, 0)
 	return true

@@ -79,12 +79,20 @@ func (s *Sidecar) unlockBlock(i int) error {
 // blocks is how many blocks there are to look at.
 func (s *Sidecar) blocks() int { return int(min(s.head.blocks.Load(), maxBlocks)) }
 
-// freeBlocks frees the blocks of this handle.
-func (s *Sidecar) freeBlocks() error {
-	var errs []error
+// freeBlocks frees all slots of this handle.
+func (s *Sidecar) freeBlocks() {
 	for i, own := range s.own {
 		if own {
 			s.block(i).free()
+		}
+	}
+}
+
+// unlockBlocks gives the blocks of this handle away.
+func (s *Sidecar) unlockBlocks() error {
+	var errs []error
+	for i, own := range s.own {
+		if own {
 			errs = append(errs, s.unlockBlock(i))
 			s.own[i] = false
 		}
