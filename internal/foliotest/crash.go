@@ -80,7 +80,7 @@ func (d *Disk) Crash(cut int, metas int64, rnd *rand.Rand) *Disk {
 // Kill returns the disk as the death of the process after the first cut events
 // leaves it: everything is there, and nothing more is durable than before.
 func (d *Disk) Kill(cut int) *Disk {
-	out := &Disk{NoMapWritable: d.NoMapWritable, Controls: d.Controls, base: map[string]*inode{}, names: map[string]*inode{}}
+	out := &Disk{NoMapWritable: d.NoMapWritable, Controls: d.Controls, Drop: d.Drop, base: map[string]*inode{}, names: map[string]*inode{}}
 	files := map[*inode]*inode{}
 	file := func(n *inode) *inode {
 		if n == nil {
@@ -147,17 +147,13 @@ func (d *Disk) crashNames(cut int, k *keeper) map[string]*inode {
 func (d *Disk) crashFile(n *inode, cut int, k *keeper) []byte {
 	synced := -1
 	if !d.Controls.SyncNothing {
-		for _, e := range d.events[:cut] {
-			if e.kind == evSync && e.inode == n {
-				synced = max(synced, int(e.off)-1)
-			}
-		}
+		synced = d.synced(n, cut)
 	}
 	k.until = synced + 1 + k.rnd.IntN(cut-synced)
 	img := image{b: append([]byte(nil), n.base...)}
 	length, lengths := int64(len(n.base)), []int64(nil)
 	for i, e := range d.events[:cut] {
-		if e.inode != n {
+		if e.inode != n || e.lost {
 			continue
 		}
 		durable := i <= synced
@@ -245,6 +241,9 @@ func (d *Disk) Settle() int {
 		return 0
 	}
 	for _, e := range d.events[:until] {
+		if e.lost {
+			continue
+		}
 		switch e.kind {
 		case evName:
 			for _, c := range e.names {

@@ -39,6 +39,9 @@ type Disk struct {
 	// and its end. What is written meanwhile is not covered. If it returns an error,
 	// so does Sync, and nothing is durable.
 	OnSync func() error
+	// Drop, if it is set, tells for each write that a failed Sync was to make durable
+	// whether the system forgets that it was to be written, as kernels do (D7).
+	Drop func() bool
 
 	tight  bool // mappings are little longer than the file, which saves time
 	mu     sync.Mutex
@@ -65,6 +68,7 @@ type event struct {
 	data  []byte
 	names []nameChange // that happen at once
 	dir   string
+	lost  bool // never written to the device (D7)
 }
 
 type nameChange struct {
@@ -321,11 +325,12 @@ func (f *diskFile) Sync() error {
 	if err == nil && f.disk.OnSync != nil {
 		err = f.disk.OnSync()
 	}
-	if err != nil {
-		return err
-	}
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
+	if err != nil {
+		f.disk.syncFailed(f.inode, begun)
+		return err
+	}
 	f.disk.events = append(f.disk.events, event{kind: evSync, inode: f.inode, off: int64(begun)})
 	return nil
 }
@@ -338,7 +343,14 @@ func (f *diskFile) ReadCached(b []byte, off int64) bool {
 
 func (f *diskFile) StartWrite(int64, int64) {}
 
-func (f *diskFile) DropCache(int64, int64) error { return nil }
+func (f *diskFile) DropCache(off, length int64) error {
+	err := f.enter("drop cache")
+	defer f.leave()
+	if err == nil && f.disk.Drop != nil {
+		f.disk.dropCache(f.inode, off, length)
+	}
+	return err
+}
 
 func (f *diskFile) TryLock(exclusive bool) (bool, error) {
 	err := f.enter("lock")
