@@ -282,22 +282,33 @@ func (x *allRun) check(h *pipeHistory, disk *foliotest.Disk, cut int, kill bool,
 	if err := next.recovered(h.allowed(cut, kill)); err != nil || depth > 0 {
 		return err
 	}
+	f := x.limits[0].follow
+	return x.secondCrash(next, f > 0 && (kill || x.rnd.IntN(f) == 0))
+}
+
+// secondCrash cuts off what has been recovered: after every effect of the recovery, and,
+// if the transactions are to run again, of these.
+func (x *allRun) secondCrash(next *pipeHistory, again bool) error {
 	if err := x.explore(next, 1); err != nil {
 		return fmt.Errorf("second crash, in recovery: %w", err)
 	}
-	if f := x.limits[0].follow; f == 0 || !kill && x.rnd.IntN(f) != 0 {
+	if !again {
 		return nil
 	}
 	next.rnd = rand.New(rand.NewPCG(x.seed, uint64(x.tried)))
-	again := x.c.again
-	if again == nil {
-		again = x.c.run
-	}
-	if err := again(next); err != nil {
+	if err := x.again(next); err != nil {
 		return fmt.Errorf("going on after a crash: %w", err)
 	}
 	if err := x.explore(next, 1); err != nil {
 		return fmt.Errorf("second crash, after going on: %w", err)
 	}
 	return nil
+}
+
+// again runs the transactions that come after a crash.
+func (x *allRun) again(h *pipeHistory) error {
+	if x.c.again != nil {
+		return x.c.again(h)
+	}
+	return x.c.run(h)
 }

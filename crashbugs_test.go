@@ -166,8 +166,6 @@ func bugCheckOne(c *allCase) (err error) {
 	return nil
 }
 
-var errSync = errors.New("the disk has failed")
-
 // bugFault has a sync fail. Nothing may be committed after that, and nobody who opens
 // the file may take for committed what is not on the disk.
 func bugFault() (err error) {

@@ -39,9 +39,13 @@ type Disk struct {
 	// and its end. What is written meanwhile is not covered. If it returns an error,
 	// so does Sync, and nothing is durable.
 	OnSync func() error
-	// Drop, if it is set, tells for each write that a failed Sync was to make durable
-	// whether the system forgets that it was to be written, as kernels do (D7).
-	Drop func() bool
+	// Lose, if it is set, tells for each sector at off that a failed Sync was to make
+	// durable whether the system forgets that it was to be written, as kernels do (D7).
+	Lose func(off int64) bool
+	// CacheUnit is how much of a file the cache keeps together: it lets go of all of that
+	// or of nothing. Zero is a page of 4 KiB. If NoDropCache is set, nobody can ask it to.
+	CacheUnit   int64
+	NoDropCache bool
 
 	tight  bool // mappings are little longer than the file, which saves time
 	mu     sync.Mutex
@@ -59,16 +63,19 @@ const (
 	evSync                    // of what was there before event off
 	evName                    // name now means inode; nil: nothing
 	evSyncDir
+	evLost // of what was there before event off, a failed sync has lost some
+	evDrop // bytes [off, until) of the file left the cache
 )
 
 type event struct {
 	kind  eventKind
 	inode *inode
 	off   int64
+	until int64
 	data  []byte
 	names []nameChange // that happen at once
 	dir   string
-	lost  bool // never written to the device (D7)
+	lost  []lostSector
 }
 
 type nameChange struct {
@@ -346,7 +353,7 @@ func (f *diskFile) StartWrite(int64, int64) {}
 func (f *diskFile) DropCache(off, length int64) error {
 	err := f.enter("drop cache")
 	defer f.leave()
-	if err == nil && f.disk.Drop != nil {
+	if err == nil && !f.disk.NoDropCache {
 		f.disk.dropCache(f.inode, off, length)
 	}
 	return err
