@@ -66,10 +66,10 @@ var syncLosses = []struct {
 	lose func(rnd *rand.Rand, metas int64) func(off int64) bool
 }{
 	{"all", func(*rand.Rand, int64) func(int64) bool { return func(int64) bool { return true } }},
+	{"pages", losePages},
 	{"metas", func(_ *rand.Rand, metas int64) func(int64) bool { return func(off int64) bool { return off < metas } }},
 	{"rest", func(_ *rand.Rand, metas int64) func(int64) bool { return func(off int64) bool { return off >= metas } }},
 	{"nothing", func(*rand.Rand, int64) func(int64) bool { return func(int64) bool { return false } }},
-	{"pages", losePages},
 	{"sectors", func(rnd *rand.Rand, _ int64) func(int64) bool { return func(int64) bool { return rnd.IntN(2) == 0 } }},
 }
 
@@ -89,24 +89,26 @@ func losePages(rnd *rand.Rand, _ int64) func(int64) bool {
 // syncLimits say how much is tried.
 type syncLimits struct {
 	losses int // of syncLosses; beyond them more of the random ones
+	last   int // syncs of a history in a large file that fail, the last ones: those before are of small commits that fill the file
 	kills  int // the process dies after one of so many effects; 0: never
 }
 
+// syncTries returns the limits, and those of the crashes after a failure.
 func (c *allCase) syncTries() (syncLimits, [2]allLimits) {
-	random := len(syncLosses) + *crashN
+	kinds := len(syncLosses)
 	switch {
 	case *crashN > 1 && c.heavy:
-		return syncLimits{len(syncLosses) + 2, 8}, [2]allLimits{{1, 2, 0, 0}, {0, 1, 0, 0}}
+		return syncLimits{kinds, 6, 20}, [2]allLimits{}
 	case *crashN > 1:
-		return syncLimits{random, 1}, [2]allLimits{{4, 6, 3, 10}, {2, 2, 1, 0}}
+		return syncLimits{kinds + *crashN/4, 0, 1}, [2]allLimits{{2, 4, 2, 10}, {0, 1, 1, 0}}
 	case c.heavy && (testing.Short() || invariants.Enabled):
-		return syncLimits{1, 0}, [2]allLimits{}
+		return syncLimits{1, 1, 0}, [2]allLimits{}
 	case c.heavy:
-		return syncLimits{len(syncLosses), 40}, [2]allLimits{}
+		return syncLimits{2, 2, 0}, [2]allLimits{}
 	case testing.Short() || invariants.Enabled:
-		return syncLimits{len(syncLosses), 12}, [2]allLimits{}
+		return syncLimits{1, 0, 60}, [2]allLimits{}
 	}
-	return syncLimits{len(syncLosses) + 4, 2}, [2]allLimits{{1, 2, 1, 20}, {0, 1, 1, 0}}
+	return syncLimits{kinds, 0, 10}, [2]allLimits{}
 }
 
 func TestCrashSync(t *testing.T) {
@@ -150,7 +152,7 @@ func (x *syncRun) history() (err error) {
 	}
 	k := 1
 	if x.c.heavy {
-		k = max(1, syncs-heavySyncs+1)
+		k = max(1, syncs-x.limits.last+1)
 	}
 	for ; k <= syncs; k++ {
 		for loss := range x.limits.losses {
@@ -164,17 +166,14 @@ func (x *syncRun) history() (err error) {
 	return nil
 }
 
-// heavySyncs is how many syncs of a history in a large file fail, the last ones: those
-// before are of small commits that fill the file.
-const heavySyncs = 6
-
 // loss returns the name of a loss.
 func (x *syncRun) loss(n int) string { return syncLosses[x.lossKind(n)].name }
 
-// lossKind returns the place in syncLosses of the n-th loss that is tried.
+// lossKind returns the place in syncLosses of the n-th loss that is tried. Behind the
+// last come those again that are random: pages and sectors.
 func (x *syncRun) lossKind(n int) int {
-	if last := len(syncLosses) - 1; n > last {
-		return last - n%2
+	if kinds := len(syncLosses); n >= kinds {
+		return [...]int{1, kinds - 1}[n%2]
 	}
 	return n
 }
@@ -259,7 +258,7 @@ func (x *syncRun) gone(h *pipeHistory) error {
 		if err := x.next(h, h.disk.Kill(cut), cut); err != nil {
 			return fmt.Errorf("killed at event %d: %w", cut, err)
 		}
-		if err := x.cut(h, cut, 0); err != nil {
+		if err := x.cut(h, cut, 1); err != nil {
 			return err
 		}
 	}

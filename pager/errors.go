@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/vfs"
 )
 
@@ -36,8 +37,12 @@ func (p *Pager) Err() error {
 // Latch makes every later call that changes the file fail with an error that
 // wraps ErrLatched and err. The first latch stays. A nil err does nothing.
 func (p *Pager) Latch(err error) {
-	if err != nil {
-		p.latch.CompareAndSwap(nil, &latched{fmt.Errorf("pager: %w: %w", ErrLatched, err)})
+	if err == nil {
+		return
+	}
+	p.latch.CompareAndSwap(nil, &latched{fmt.Errorf("pager: %w: %w", ErrLatched, err)})
+	if !bugs.On(bugs.MarksKept) {
+		p.forgetFrom(0) // V5
 	}
 }
 
