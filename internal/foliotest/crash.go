@@ -110,6 +110,7 @@ func (d *Disk) Kill(cut int) *Disk {
 		case evDrop:
 			out.showDevice(e.inode, e.off, e.until)
 		}
+		out.lossy = out.lossy || e.kind == evLost
 		out.events = append(out.events, e)
 	}
 	return out

@@ -47,6 +47,7 @@ type Disk struct {
 	CacheUnit   int64
 	NoDropCache bool
 
+	lossy  bool // a failed sync has lost something
 	tight  bool // mappings are little longer than the file, which saves time
 	mu     sync.Mutex
 	base   map[string]*inode // durable names at the start
@@ -120,11 +121,18 @@ func (d *Disk) Put(name string, content []byte) {
 	d.inodes = append(d.inodes, n)
 }
 
-// look turns stores through writable mappings into events (D2).
+// look turns stores through writable mappings into events (D2): of the sectors that have
+// changed, which is as good as of the whole page, as long as the disk has or will have
+// what is in the cache. Once something was lost, of the whole page.
 func (d *Disk) look() {
+	unit := sector
+	if d.lossy {
+		unit = 4096
+	}
 	for _, n := range d.inodes {
-		for off := 0; off < len(n.stored); off += sector {
-			now, before := n.stored[off:off+sector], n.seen[off:off+sector]
+		for off := 0; off < len(n.stored); off += unit {
+			end := min(off+unit, len(n.stored))
+			now, before := n.stored[off:end], n.seen[off:end]
 			if string(now) != string(before) {
 				copy(before, now)
 				d.write(n, now, int64(off))

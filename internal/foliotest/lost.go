@@ -44,6 +44,7 @@ func (d *Disk) syncFailed(n *inode, until int) {
 		}
 	}
 	d.events = append(d.events, failed)
+	d.lossy = true
 }
 
 // lostBefore returns what the first cut events have lost.
@@ -81,7 +82,7 @@ func (d *Disk) dropCache(n *inode, off, length int64) {
 		end = (off + length) / unit * unit
 	}
 	off = (off + unit - 1) / unit * unit
-	if off >= end || len(d.lostBefore(len(d.events))) == 0 {
+	if off >= end || !d.lossy {
 		return // it shows what the device has, or will have
 	}
 	d.showDevice(n, off, end)
