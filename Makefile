@@ -2,7 +2,7 @@
 
 GO          ?= go
 FUZZTIME    ?= 30s
-CRASHES     ?= 100
+CRASHES     ?= 20
 DAMAGES     ?= 10000
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -99,7 +99,7 @@ crash: ## stop a database at every point of short runs
 	$(GO) test -run Crash -short .
 
 .PHONY: crash-long
-crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
+crash-long: ## a million states and more; CRASHES (20) times as many random ones, SEED= repeats a run
 	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-bugs

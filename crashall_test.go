@@ -16,7 +16,6 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
@@ -64,21 +63,11 @@ func (c *allCase) allTries() [2]allLimits {
 }
 
 func TestCrashAll(t *testing.T) {
-	var cuts, tried int
-	var took time.Duration
+	countStates(t)
 	for _, c := range allCases {
-		t.Run(c.name, func(t *testing.T) {
-			x := newAllRun(&c)
-			begun := time.Now()
-			if err := x.history(); err != nil {
-				t.Fatalf("go test -run 'TestCrashAll/%s' -seed %d -crash.n %d -short=%v: %v", c.name, x.seed, *crashN, testing.Short(), err)
-			}
-			d := time.Since(begun)
-			t.Logf("%d cuts, %d states, %.0f a second", x.cuts, x.tried, float64(x.tried)/d.Seconds())
-			cuts, tried, took = cuts+x.cuts, tried+x.tried, took+d
-		})
+		x := newAllRun(&c)
+		x.subtest(t, x.history)
 	}
-	t.Logf("in all %d cuts, %d states, %.0f a second", cuts, tried, float64(tried)/took.Seconds())
 }
 
 // allRun is one history with its crashes.
@@ -92,6 +81,7 @@ type allRun struct {
 	hash               maphash.Seed
 	seen               map[allKey]struct{}
 	cuts               int
+	failures           int // of syncs
 	tried              int
 }
 
@@ -129,6 +119,7 @@ func crashSameNumber() (tried int, err error) {
 }
 
 func TestCrashSameNumber(t *testing.T) {
+	countStates(t)
 	_, err := crashSameNumber()
 	if err != nil {
 		t.Fatalf("go test -run TestCrashSameNumber -seed %d: %v", *seedFlag, err)

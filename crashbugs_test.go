@@ -108,7 +108,7 @@ func bugCrash(kills, few bool) (tried int, err error) {
 }
 
 // bugSyncFew are histories of TestCrashSync that take little time, and notice most.
-var bugSyncFew = []string{"two small commits", "relaxed", "close"}
+var bugSyncFew = []string{"two small commits", "relaxed", "relaxed in freed pages", "close"}
 
 // bugSync runs the histories of TestCrashSync, few of them or all others.
 func bugSync(few bool) (tried int, err error) {
@@ -117,10 +117,7 @@ func bugSync(few bool) (tried int, err error) {
 			continue
 		}
 		x := newSyncRun(&c)
-		x.limits, x.allRun.limits = syncLimits{losses: 2, last: 2, kills: 8}, [2]allLimits{}
-		if c.heavy {
-			x.limits.kills = 0
-		}
+		x.limits, x.allRun.limits = syncLimits{losses: 2, last: 2}, [2]allLimits{}
 		err := x.history()
 		if tried += x.tried; err != nil {
 			return tried, fmt.Errorf("%s: %w", c.name, err)

@@ -29,7 +29,6 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
-	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -47,17 +46,11 @@ type pipeCase struct {
 }
 
 func TestCrashPipe(t *testing.T) {
+	countStates(t)
 	for _, c := range pipeCases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			if invariants.Enabled || testing.Short() {
-				c.states = max(1, c.states/8)
-			}
+		crashSubtest(t, c.name, &c.states, func() (string, error) {
 			h, err := c.crashes(foliotest.Controls{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%d crashes, %d transactions: %+v", h.tried, h.next, h.seen)
+			return fmt.Sprintf("%d crashes, %d transactions: %+v", h.tried, h.next, h.seen), err
 		})
 	}
 }
@@ -384,6 +377,7 @@ func (h *pipeHistory) cut(rnd *rand.Rand) (int, *pipeHistory, error) {
 // recovered opens the disk and compares the database with the states that it may be
 // in.
 func (h *pipeHistory) recovered(allowed []*foliotest.Bucket) error {
+	crashStates.Add(1)
 	if err := h.open(); err != nil {
 		return err
 	}

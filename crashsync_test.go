@@ -24,7 +24,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
@@ -98,7 +97,7 @@ func (c *allCase) syncTries() (syncLimits, [2]allLimits) {
 	kinds := len(syncLosses)
 	switch {
 	case *crashN > 1 && c.heavy:
-		return syncLimits{kinds, 6, 20}, [2]allLimits{}
+		return syncLimits{3, 2, 0}, [2]allLimits{}
 	case *crashN > 1:
 		return syncLimits{kinds + *crashN/4, 0, 1}, [2]allLimits{{2, 4, 2, 10}, {0, 1, 1, 0}}
 	case c.heavy && (testing.Short() || invariants.Enabled):
@@ -112,28 +111,17 @@ func (c *allCase) syncTries() (syncLimits, [2]allLimits) {
 }
 
 func TestCrashSync(t *testing.T) {
-	var failures, tried int
-	var took time.Duration
+	countStates(t)
 	for _, c := range allCases {
-		t.Run(c.name, func(t *testing.T) {
-			x := newSyncRun(&c)
-			begun := time.Now()
-			if err := x.history(); err != nil {
-				t.Fatalf("go test -run 'TestCrashSync/%s' -seed %d -crash.n %d -short=%v: %v", c.name, x.seed, *crashN, testing.Short(), err)
-			}
-			d := time.Since(begun)
-			t.Logf("%d failed syncs, %d states, %.0f a second", x.failures, x.tried, float64(x.tried)/d.Seconds())
-			failures, tried, took = failures+x.failures, tried+x.tried, took+d
-		})
+		x := newSyncRun(&c)
+		x.subtest(t, x.history)
 	}
-	t.Logf("in all %d failed syncs, %d states, %.0f a second", failures, tried, float64(tried)/took.Seconds())
 }
 
 // syncRun is one history with its failed syncs.
 type syncRun struct {
 	*allRun
-	limits   syncLimits
-	failures int
+	limits syncLimits
 }
 
 func newSyncRun(c *allCase) *syncRun {
