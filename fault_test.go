@@ -36,7 +36,11 @@ func faultKinds() []faultKind {
 	}
 	var kinds []faultKind
 	for _, op := range ops {
-		for _, err := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		errnos := []syscall.Errno{syscall.EIO, syscall.ENOSPC}
+		if op.op == faultfs.Map || op.op == faultfs.MapWritable {
+			errnos = append(errnos, syscall.ENOMEM)
+		}
+		for _, err := range errnos {
 			for _, forever := range []bool{false, true} {
 				for _, short := range []int{0, 1000} {
 					if short > 0 && !op.short {
@@ -87,7 +91,7 @@ func TestFaults(t *testing.T) {
 						if r.plan.Calls(f.Op) < n {
 							return // there is no such call any more
 						}
-						if f.Op == faultfs.Map {
+						if f.Op == faultfs.Map && testing.Short() {
 							n += n / 8 // most are attempts to map less than before
 						}
 					}
