@@ -117,7 +117,10 @@ func bugSync(few bool) (tried int, err error) {
 			continue
 		}
 		x := newSyncRun(&c)
-		x.limits, x.allRun.limits = syncLimits{losses: 2, last: 2}, [2]allLimits{}
+		x.limits, x.allRun.limits = syncLimits{losses: len(syncLosses)}, [2]allLimits{}
+		if few || c.heavy {
+			x.limits = syncLimits{losses: 2, last: 2}
+		}
 		err := x.history()
 		if tried += x.tried; err != nil {
 			return tried, fmt.Errorf("%s: %w", c.name, err)

@@ -163,11 +163,12 @@ func (db *DB) readSlots() (slots [page.NumMetas]meta.Slot) {
 // process before us has closed the file, and no commit was cut off or failed since.
 func endedWell(slots [page.NumMetas]meta.Slot) bool {
 	for i := range slots {
-		if slots[i].Err != nil {
+		if slots[i].Err != nil && !bugs.On(bugs.SpoiltBelieved) {
 			return false
 		}
 	}
-	return newestWhole(slots).Clean
+	newest := newestWhole(slots)
+	return newest != nil && newest.Clean
 }
 
 // newestWhole returns the meta with the highest txid, complete or not, or nil.

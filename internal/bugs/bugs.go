@@ -38,6 +38,7 @@ const (
 	CacheNotDropped       // recovery flushes, and believes the cache then
 	RecordNotDropped      // recovery drops the metas, not the pages of the record
 	DropNarrow            // what is dropped is not all that the cache keeps together
+	SpoiltBelieved        // a clean meta is believed although a commit failed after it
 	MarksKept             // after a failed sync pages count as verified that were before
 	End                   // behind the last
 )
@@ -47,7 +48,8 @@ var names = [End]string{
 	"RecordUnchecked", "WeakUnchecked", "SinceHead", "WrongSlot", "TakenUnnoted", "FreedUnnoted",
 	"NoFirstFlush", "SpillOneFlush", "LengthUnchecked", "SyncUnlatched", "MetaNotPutBack", "SpillKept",
 	"RecordOnlyOwn", "NumberReused", "CleanUnsynced", "CacheTrusted", "CreateUnsynced", "DirUnsynced",
-	"ShrinkTooFar", "CleanNotRewritten", "CacheNotDropped", "RecordNotDropped", "DropNarrow", "MarksKept",
+	"ShrinkTooFar", "CleanNotRewritten", "CacheNotDropped", "RecordNotDropped", "DropNarrow",
+	"SpoiltBelieved", "MarksKept",
 }
 
 func (b Bug) String() string { return names[b] }
