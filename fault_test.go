@@ -86,7 +86,7 @@ func TestFaults(t *testing.T) {
 						r := &faultRun{t: t, kind: kind.fault, options: c.options, plan: faultfs.NewPlan(f)}
 						r.path = filepath.Join(dir, fmt.Sprintf("db%d", n))
 						r.fs = faultfs.Wrap(c.fs(), r.plan)
-						r.what = fmt.Sprintf("call %d", n)
+						r.nth = n
 						r.run()
 						if r.plan.Calls(f.Op) < n {
 							return // there is no such call any more
@@ -109,7 +109,7 @@ type faultRun struct {
 	plan    *faultfs.Plan
 	fs      vfs.FS
 	path    string
-	what    string
+	nth     int // the call that fails
 
 	db      *folio.DB
 	state   *foliotest.Bucket
@@ -119,7 +119,7 @@ type faultRun struct {
 
 func (r *faultRun) fatal(format string, args ...any) {
 	r.t.Helper()
-	r.t.Fatalf("%s: %s", r.what, fmt.Sprintf(format, args...))
+	r.t.Fatalf("call %d: %s", r.nth, fmt.Sprintf(format, args...))
 }
 
 // faultSteps are what the transactions of a run do.
@@ -195,20 +195,13 @@ func (r *faultRun) compare() {
 		}
 		return errors.Join(err, foliotest.Check(tx))
 	})
-	if err != nil && r.plan.Calls(r.kind.Op) < r.failing() {
+	if err != nil && r.plan.Calls(r.kind.Op) < r.nth {
 		r.fatal("view: %v", err)
 	}
 	if err != nil && !errors.Is(err, r.kind.Err) {
 		r.fatal("view: %v, which is not about %v", err, r.kind.Err)
 	}
 	r.flight = nil
-}
-
-// failing returns the number of the call that fails.
-func (r *faultRun) failing() int {
-	var n int
-	fmt.Sscanf(r.what, "call %d", &n)
-	return n
 }
 
 func (r *faultRun) update(i int, step func(int, *folio.Bucket, *foliotest.Bucket) error) {
