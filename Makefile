@@ -2,7 +2,6 @@
 
 GO          ?= go
 FUZZTIME    ?= 30s
-CRASHES     ?= 100
 DAMAGES     ?= 10000
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -99,8 +98,8 @@ crash: ## stop a database at every point of short runs
 	$(GO) test -run Crash -short .
 
 .PHONY: crash-long
-crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
-	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
+crash-long: ## a million states and more; CRASHES (20) times as many random ones, SEED= repeats a run
+	$(GO) test -run Crash -v -timeout 0 . -crash.n $(or $(CRASHES),20) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-bugs
 crash-bugs: ## plant bugs one by one, and see that the crash tests notice each
@@ -112,7 +111,7 @@ crash-kill: ## kill processes at 1,800 random instants
 
 .PHONY: crash-kill-long
 crash-kill-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
-	$(GO) -C crash run ./kill -count $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
+	$(GO) -C crash run ./kill -count $$((60 * $(or $(CRASHES),100))) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-power
 crash-power: ## cut the power of ext4 and xfs in 6,000 states; needs root, FUSE and loop devices
@@ -120,7 +119,7 @@ crash-power: ## cut the power of ext4 and xfs in 6,000 states; needs root, FUSE 
 
 .PHONY: crash-power-long
 crash-power-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
-	$(GO) -C crash run ./power -sessions $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
+	$(GO) -C crash run ./power -sessions $$((60 * $(or $(CRASHES),100))) $(if $(SEED),-seed $(SEED))
 
 .PHONY: damage
 damage: ## damage files in DAMAGES (10000) ways of each kind, and say what becomes of each; SEED= repeats one
