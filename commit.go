@@ -222,7 +222,7 @@ func (c *commit) checkCollected() {
 		for _, i := range list {
 			invariants.Check(!seen[i] && !c.s.dirty[i].free, "dirty page %d is freed or in the tree twice", i)
 			seen[i] = true
-			pages += uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
+			pages += c.s.pagesOf(&c.s.dirty[i])
 		}
 	}
 	invariants.Check(pages == c.s.pages, "%d dirty pages in the tree, but %d exist", pages, c.s.pages)
@@ -347,10 +347,7 @@ func (c *commit) linkPage(tail []byte, size int) error {
 		bound = c.list.CheckpointBound() + 2*extentBound
 	}
 	n := uint64((freelist.PageOverhead + bound + c.db.pageSize - 1) / c.db.pageSize)
-	id, ok := c.takeWhole(n)
-	if !ok {
-		id = c.grow(n)
-	}
+	id := c.takeRun(n)
 	if fp.Checkpoint {
 		fp.Payload = c.list.AppendCheckpoint(nil)
 	} else {
