@@ -56,11 +56,19 @@ type Info struct {
 	PageSize int
 }
 
+// closed stands for the database of a DB that no Open has returned.
+var closed folio.DB
+
 // Folio returns folio's own database, for what bbolt does not have.
-func (db *DB) Folio() *folio.DB { return db.db }
+func (db *DB) Folio() *folio.DB {
+	if db.db == nil {
+		return &closed
+	}
+	return db.db
+}
 
 // Path returns the path of the file.
-func (db *DB) Path() string { return db.db.Path() }
+func (db *DB) Path() string { return db.Folio().Path() }
 
 // String returns the path in a form for logs.
 func (db *DB) String() string { return fmt.Sprintf("DB<%q>", db.Path()) }
@@ -69,11 +77,11 @@ func (db *DB) String() string { return fmt.Sprintf("DB<%q>", db.Path()) }
 func (db *DB) GoString() string { return fmt.Sprintf("bolt.DB{path:%q}", db.Path()) }
 
 // IsReadOnly tells whether the database was opened with Options.ReadOnly.
-func (db *DB) IsReadOnly() bool { return db.db.IsReadOnly() }
+func (db *DB) IsReadOnly() bool { return db.Folio().IsReadOnly() }
 
 // Info returns the page size.
 func (db *DB) Info() *Info {
-	in := db.db.Info()
+	in := db.Folio().Info()
 	if in == nil {
 		return &Info{}
 	}
@@ -82,19 +90,19 @@ func (db *DB) Info() *Info {
 
 // Sync makes everything committed durable. It is for databases with NoSync.
 func (db *DB) Sync() error {
-	err := db.db.Sync()
+	err := db.Folio().Sync()
 	db.logResult(err, "Syncing %s", db.Path())
 	return err
 }
 
 // Close waits until all transactions have ended and closes the database. Closing a
 // closed one does nothing.
-func (db *DB) Close() error { return db.db.Close() }
+func (db *DB) Close() error { return db.Folio().Close() }
 
 // Begin begins a transaction, which must be ended with Commit or Rollback. A writable
 // one waits until no other is open.
 func (db *DB) Begin(writable bool) (*Tx, error) {
-	ftx, err := db.db.Begin(writable)
+	ftx, err := db.Folio().Begin(writable)
 	if err != nil {
 		db.logResult(err, "Beginning a transaction")
 		return nil, err
@@ -104,7 +112,7 @@ func (db *DB) Begin(writable bool) (*Tx, error) {
 
 // View calls fn with a read-only transaction, which ends when fn returns.
 func (db *DB) View(fn func(*Tx) error) error {
-	return db.db.View(func(ftx *folio.Tx) error {
+	return db.Folio().View(func(ftx *folio.Tx) error {
 		tx := newTx(db, ftx)
 		err := fn(tx)
 		tx.ended()
@@ -119,20 +127,21 @@ func (db *DB) View(fn func(*Tx) error) error {
 // fn must not wait for the end of another Update.
 func (db *DB) Update(fn func(*Tx) error) error {
 	return db.timed(func(sealed *time.Time) error {
-		return db.db.Update(func(ftx *folio.Tx) error { return db.run(ftx, fn, sealed) })
+		return db.Folio().Update(func(ftx *folio.Tx) error { return db.run(ftx, fn, sealed) })
 	})
 }
 
 // Batch calls fn as part of a transaction that it shares with other calls of Batch
 // made at the same time. fn may be called more than once.
 func (db *DB) Batch(fn func(*Tx) error) error {
+	to := db.Folio()
 	db.batch.Lock()
-	if db.db.MaxBatchSize != db.MaxBatchSize || db.db.MaxBatchDelay != db.MaxBatchDelay {
-		db.db.MaxBatchSize, db.db.MaxBatchDelay = db.MaxBatchSize, db.MaxBatchDelay
+	if to.MaxBatchSize != db.MaxBatchSize || to.MaxBatchDelay != db.MaxBatchDelay {
+		to.MaxBatchSize, to.MaxBatchDelay = db.MaxBatchSize, db.MaxBatchDelay
 	}
 	db.batch.Unlock()
 	return db.timed(func(sealed *time.Time) error {
-		return db.db.Batch(func(ftx *folio.Tx) error { return db.run(ftx, fn, sealed) })
+		return to.Batch(func(ftx *folio.Tx) error { return db.run(ftx, fn, sealed) })
 	})
 }
 
@@ -171,7 +180,7 @@ func (db *DB) committed(err error, d time.Duration) error {
 // mustCheck is what StrictMode is for.
 func (db *DB) mustCheck() {
 	var errs []string
-	err := db.db.View(func(tx *folio.Tx) error {
+	err := db.Folio().View(func(tx *folio.Tx) error {
 		for err := range tx.Check() {
 			errs = append(errs, err.Error())
 		}

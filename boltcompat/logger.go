@@ -36,26 +36,32 @@ type Logger interface {
 var discardLogger Logger = &DefaultLogger{Logger: log.New(io.Discard, "", 0)}
 
 // Logger returns the logger of the database, which is never nil.
-func (db *DB) Logger() Logger { return db.logger }
+func (db *DB) Logger() Logger {
+	if db.logger == nil {
+		return discardLogger
+	}
+	return db.logger
+}
 
 // log logs something about the database as a whole.
 func (db *DB) log(format string, v ...any) {
-	if db.logger != discardLogger {
-		db.logger.Infof(format, v...)
+	if lg := db.Logger(); lg != discardLogger {
+		lg.Infof(format, v...)
 	}
 }
 
 // logResult logs how something ended.
 func (db *DB) logResult(err error, format string, v ...any) {
-	if db.logger == discardLogger {
+	lg := db.Logger()
+	if lg == discardLogger {
 		return
 	}
 	what := fmt.Sprintf(format, v...)
 	if err != nil {
-		db.logger.Errorf("%s failed: %v", what, err)
+		lg.Errorf("%s failed: %v", what, err)
 		return
 	}
-	db.logger.Debugf("%s successfully", what)
+	lg.Debugf("%s successfully", what)
 }
 
 // DefaultLogger is a Logger that writes lines with their level in front.

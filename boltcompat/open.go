@@ -29,9 +29,6 @@ func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
 		MaxSize: o.MaxSize, Mlock: o.Mlock, MaxBatchSize: folio.DefaultMaxBatchSize,
 		MaxBatchDelay: folio.DefaultMaxBatchDelay, noStats: o.NoStatistics, logger: o.Logger,
 	}
-	if db.logger == nil {
-		db.logger = discardLogger
-	}
 	db.log("Opening %s with mode %s and options %s", path, mode, o)
 	err := db.open(path, mode, o)
 	db.logResult(err, "Opening %s", path)

@@ -32,7 +32,7 @@ func (db *DB) Stats() Stats {
 	if db.noStats {
 		return Stats{}
 	}
-	s := db.db.Stats()
+	s := db.Folio().Stats()
 	pages := s.TxStats.Pages + s.TxStats.RunPages + s.TxStats.SpacePages
 	return Stats{
 		TxStats: TxStats{
