@@ -3,6 +3,7 @@ package bbolt
 // This file is responsible for buckets.
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"github.com/foliodb/folio"
@@ -36,6 +37,9 @@ func (b *Bucket) Tx() *Tx { return b.tx }
 // Root returns the page of the bucket's tree: 0 if it has none of its own, or none yet.
 func (b *Bucket) Root() common.Pgid { return common.Pgid(b.b.Root()) }
 
+// String returns the bucket's root page and sequence in a form for logs.
+func (b *Bucket) String() string { return fmt.Sprintf("<pgid=%d,seq=%d>", b.Root(), b.Sequence()) }
+
 // RootPage is Root.
 func (b *Bucket) RootPage() common.Pgid { return b.Root() }
 
@@ -46,7 +50,28 @@ func (b *Bucket) Writable() bool { return b.b.Writable() }
 func (b *Bucket) Get(key []byte) []byte { return b.b.Get(key) }
 
 // Put sets the value of key. Both are copied.
-func (b *Bucket) Put(key []byte, value []byte) error { return b.b.Put(key, value) }
+func (b *Bucket) Put(key []byte, value []byte) error {
+	if int64(len(value)) > MaxValueSize {
+		return b.tooLarge(key)
+	}
+	return b.b.Put(key, value)
+}
+
+// tooLarge returns the error of a Put with a value that is too large, which is the last
+// thing that bbolt looks at.
+func (b *Bucket) tooLarge(key []byte) error {
+	switch {
+	case b.tx.DB() == nil:
+		return ErrTxClosed
+	case !b.Writable():
+		return ErrTxNotWritable
+	case len(key) == 0:
+		return ErrKeyRequired
+	case len(key) > MaxKeySize:
+		return ErrKeyTooLarge
+	}
+	return ErrValueTooLarge
+}
 
 // Delete removes key. A key that is not there is no error.
 func (b *Bucket) Delete(key []byte) error { return b.b.Delete(key) }
@@ -81,7 +106,19 @@ func (b *Bucket) CreateBucketIfNotExists(key []byte) (*Bucket, error) {
 }
 
 // DeleteBucket removes the nested bucket key with everything in it.
-func (b *Bucket) DeleteBucket(key []byte) error { return b.b.DeleteBucket(key) }
+func (b *Bucket) DeleteBucket(key []byte) error {
+	return b.missing(key, b.b.DeleteBucket(key))
+}
+
+// missing returns what bbolt returns where folio does not find a bucket. The empty name
+// is what bbolt compares with the first key, and in an empty bucket it is equal to the
+// lack of one, as a key with a value. There are tests that count on it.
+func (b *Bucket) missing(key []byte, err error) error {
+	if err == ErrBucketNotFound && len(key) == 0 && b.b.Len() == 0 {
+		return ErrIncompatibleValue
+	}
+	return err
+}
 
 // MoveBucket moves the nested bucket key to dst. Where several things are wrong, the
 // error is the one that bbolt finds first.
@@ -90,9 +127,9 @@ func (b *Bucket) MoveBucket(key []byte, dst *Bucket) error {
 		if b.Get(key) != nil {
 			return ErrIncompatibleValue
 		}
-		return ErrBucketNotFound
+		return b.missing(key, ErrBucketNotFound)
 	}
-	return b.b.MoveBucket(key, dst.b)
+	return b.missing(key, b.b.MoveBucket(key, dst.b))
 }
 
 // Sequence returns the bucket's sequence number.

@@ -12,7 +12,7 @@ import (
 // Limits of keys and values.
 const (
 	MaxKeySize   = folio.MaxKeySize
-	MaxValueSize = folio.MaxValueSize
+	MaxValueSize = folio.MaxValueSize - 1 // folio takes a byte more
 )
 
 // DefaultFillPercent is what Bucket.FillPercent is at first. It means nothing: folio

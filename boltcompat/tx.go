@@ -122,7 +122,12 @@ func (tx *Tx) made(fb *folio.Bucket, err error) (*Bucket, error) {
 }
 
 // DeleteBucket removes a top-level bucket with everything in it.
-func (tx *Tx) DeleteBucket(name []byte) error { return tx.tx.DeleteBucket(name) }
+func (tx *Tx) DeleteBucket(name []byte) error {
+	if len(name) == 0 {
+		return tx.root().DeleteBucket(name)
+	}
+	return tx.tx.DeleteBucket(name)
+}
 
 // root returns the bucket of the top-level buckets.
 func (tx *Tx) root() *Bucket { return tx.wrap(tx.tx.Cursor().Bucket()) }
