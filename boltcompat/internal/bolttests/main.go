@@ -121,7 +121,9 @@ func require(dir, root, bolt string) error {
 	if err != nil {
 		return err
 	}
-	var mod struct{ Require []struct{ Path, Version string } }
+	var mod struct {
+		Require []struct{ Path, Version string }
+	}
 	if err := json.Unmarshal(out, &mod); err != nil {
 		return err
 	}
