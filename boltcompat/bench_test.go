@@ -111,6 +111,20 @@ func BenchmarkBucketNested(b *testing.B) {
 	})
 }
 
+func BenchmarkBucketEach(b *testing.B) {
+	benchView(b, func(tx *bolt.Tx) {
+		in, i := tx.Bucket(benchNames[0]), 0
+		var key [8]byte
+		for b.Loop() {
+			binary.BigEndian.PutUint64(key[:], uint64(i%benchBuckets*7919%benchKeys))
+			if in.Bucket(key[:]) == nil {
+				b.Fatal("nothing there")
+			}
+			i++
+		}
+	})
+}
+
 func BenchmarkBucketNestedWritable(b *testing.B) {
 	benchUpdate(b, func(tx *bolt.Tx) {
 		for b.Loop() {

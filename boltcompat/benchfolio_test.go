@@ -98,6 +98,20 @@ func BenchmarkFolioBucketNested(b *testing.B) {
 	})
 }
 
+func BenchmarkFolioBucketEach(b *testing.B) {
+	folioView(b, func(tx *folio.Tx) {
+		in, i := tx.Bucket(benchNames[0]), 0
+		var key [8]byte
+		for b.Loop() {
+			binary.BigEndian.PutUint64(key[:], uint64(i%benchBuckets*7919%benchKeys))
+			if in.Bucket(key[:]) == nil {
+				b.Fatal("nothing there")
+			}
+			i++
+		}
+	})
+}
+
 func BenchmarkFolioBucketNestedWritable(b *testing.B) {
 	folioUpdate(b, func(tx *folio.Tx) {
 		for b.Loop() {

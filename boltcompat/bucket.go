@@ -19,13 +19,9 @@ type Bucket struct {
 	b  *folio.Bucket
 	tx *Tx
 
-	// last is the nested bucket that was opened last in a write transaction, in which
-	// folio returns the same one again. Programs ask for it before each Put.
-	last *Bucket
-
-	// cursor is memory for the first cursor, if it is not in use.
-	used   atomic.Bool
-	cursor Cursor
+	// recent is the nested bucket that was opened last. folio returns the same one
+	// again, and programs ask for it before each Get and Put.
+	recent atomic.Pointer[Bucket]
 }
 
 // Folio returns folio's own bucket, for what bbolt does not have.
@@ -81,17 +77,7 @@ func (b *Bucket) Cursor() *Cursor { return b.newCursor(b.b.Cursor()) }
 
 // Bucket returns the nested bucket name, or nil if there is none.
 func (b *Bucket) Bucket(name []byte) *Bucket {
-	fb := b.b.Bucket(name)
-	if fb == nil {
-		return nil
-	}
-	if !fb.Writable() {
-		return b.tx.wrap(fb)
-	}
-	if b.last == nil || b.last.b != fb {
-		b.last = b.tx.wrap(fb)
-	}
-	return b.last
+	return b.tx.wrapRecent(&b.recent, b.b.Bucket(name))
 }
 
 // CreateBucket creates the nested bucket key.

@@ -10,17 +10,9 @@ type Cursor struct {
 	placed bool // on a key, or behind or before all
 }
 
-// newCursor returns a Cursor for fc. The first one of a bucket costs no allocation.
 func (b *Bucket) newCursor(fc *folio.Cursor) *Cursor {
 	b.tx.cursors.Add(1)
-	var c *Cursor
-	if b.used.CompareAndSwap(false, true) {
-		c = &b.cursor
-	} else {
-		c = new(Cursor)
-	}
-	c.c, c.bucket = fc, b
-	return c
+	return &Cursor{c: fc, bucket: b}
 }
 
 // Bucket returns the bucket that the cursor moves over.

@@ -25,23 +25,56 @@ type Tx struct {
 	db        *DB
 	cursors   atomic.Int64
 	writeTime time.Duration
-	last      *Bucket // see Bucket.last
-	handed    atomic.Int32
-	handles   [2]Bucket
+	recent    atomic.Pointer[Bucket] // see Bucket.recent
+	handed    atomic.Int32 // of first
+	first     [3]Bucket
+	chunk     atomic.Pointer[bucketChunk]
+}
+
+// bucketChunk is memory for more Buckets.
+type bucketChunk struct {
+	handed  atomic.Int32
+	buckets [16]Bucket
 }
 
 func newTx(db *DB, ftx *folio.Tx) *Tx { return &Tx{tx: ftx, db: db} }
 
-// wrap returns a Bucket for fb. Goroutines that share a reader, which bbolt happens to
-// bear, must not get the same memory.
+// wrap returns a Bucket for fb.
 func (tx *Tx) wrap(fb *folio.Bucket) *Bucket {
-	var b *Bucket
-	if i := int(tx.handed.Add(1)); i <= len(tx.handles) {
-		b = &tx.handles[i-1]
-	} else {
-		b = new(Bucket)
-	}
+	b := tx.take()
 	b.FillPercent, b.b, b.tx = DefaultFillPercent, fb, tx
+	return b
+}
+
+// take returns memory for a Bucket. Goroutines that share a reader, which bbolt happens
+// to bear, must not get the same.
+func (tx *Tx) take() *Bucket {
+	if int(tx.handed.Load()) < len(tx.first) {
+		if i := int(tx.handed.Add(1)); i <= len(tx.first) {
+			return &tx.first[i-1]
+		}
+	}
+	for {
+		c := tx.chunk.Load()
+		if c != nil {
+			if i := int(c.handed.Add(1)); i <= len(c.buckets) {
+				return &c.buckets[i-1]
+			}
+		}
+		tx.chunk.CompareAndSwap(c, new(bucketChunk))
+	}
+}
+
+// wrapRecent returns a Bucket for fb, which may be nil: the one in recent, if it is that.
+func (tx *Tx) wrapRecent(recent *atomic.Pointer[Bucket], fb *folio.Bucket) *Bucket {
+	if b := recent.Load(); b != nil && b.b == fb {
+		return b
+	}
+	if fb == nil {
+		return nil
+	}
+	b := tx.wrap(fb)
+	recent.Store(b)
 	return b
 }
 
@@ -88,17 +121,7 @@ func (tx *Tx) Cursor() *Cursor {
 
 // Bucket returns the top-level bucket name, or nil if there is none.
 func (tx *Tx) Bucket(name []byte) *Bucket {
-	fb := tx.tx.Bucket(name)
-	if fb == nil {
-		return nil
-	}
-	if !tx.tx.Writable() {
-		return tx.wrap(fb)
-	}
-	if tx.last == nil || tx.last.b != fb {
-		tx.last = tx.wrap(fb)
-	}
-	return tx.last
+	return tx.wrapRecent(&tx.recent, tx.tx.Bucket(name))
 }
 
 // CreateBucket creates a top-level bucket.
