@@ -26,7 +26,7 @@ type Tx struct {
 	cursors   atomic.Int64
 	writeTime time.Duration
 	recent    atomic.Pointer[Bucket] // see Bucket.recent
-	handed    atomic.Int32 // of first
+	handed    atomic.Int32           // of first
 	first     [3]Bucket
 	chunk     atomic.Pointer[bucketChunk]
 }
