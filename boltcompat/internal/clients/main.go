@@ -29,6 +29,8 @@ var clients = []client{
 	{name: "walletdb", module: "github.com/btcsuite/btcwallet/walletdb", version: "v1.4.2", packages: []string{"./..."}},
 	{name: "bleve", module: "github.com/blevesearch/bleve/v2", version: "v2.6.3", packages: []string{"./index/upsidedown/store/boltdb"}},
 	{name: "lnd-kvdb", module: "github.com/lightningnetwork/lnd/kvdb", version: "v1.4.10", packages: []string{"."}},
+	{name: "etcd", module: "go.etcd.io/etcd/server/v3", version: "v3.7.3",
+		packages: []string{"./storage/backend/...", "./storage/schema/...", "./lease/..."}, large: true},
 	{name: "containerd", module: "github.com/containerd/containerd/v2", version: "v2.4.2", packages: []string{"./core/metadata/..."}, large: true},
 	{name: "buildkit", module: "github.com/moby/buildkit", version: "v0.34.2",
 		packages: []string{"./cache/metadata", "./solver/bboltcachestorage"}, large: true},
