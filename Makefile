@@ -3,6 +3,7 @@
 GO          ?= go
 FUZZTIME    ?= 30s
 CRASHES     ?= 100
+SOAK        ?= 1m
 DAMAGES     ?= 10000
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -102,6 +103,10 @@ compat-bolt: ## run bbolt's own tests on boltcompat; COMPATFLAGS=-long for those
 .PHONY: compat-clients
 compat-clients: ## run the tests of programs that use bbolt on boltcompat; CLIENTS=-all for the large ones too
 	$(GO) -C boltcompat run ./internal/clients $(CLIENTS)
+
+.PHONY: compat-soak
+compat-soak: ## run a small service on boltcompat for SOAK (1m) and compare with what it remembers
+	$(GO) -C boltcompat run ./internal/soak -for $(SOAK)
 
 .PHONY: compat-bench
 compat-bench: ## what does a call through boltcompat cost, beside folio's own and bbolt's?
