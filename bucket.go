@@ -23,7 +23,7 @@ type Bucket struct {
 	parent   *Bucket // nil: the root
 	name     []byte
 	children map[string]*Bucket     // opened in this write transaction
-	recent   atomic.Pointer[Bucket] // opened last in this reader; see Bucket.Bucket
+	recent   atomic.Pointer[Bucket] // opened last: may be gone, or in another bucket
 	sequence uint64
 	depth    int
 	written  uint64 // tree.Mods() at the last flush to the parent

@@ -15,13 +15,15 @@ import (
 
 // Bucket returns the nested bucket name, or nil if there is none.
 //
-// Programs go the way from the top for each key that they look up, so a bucket of a
-// reader remembers the one that was opened last in it. Buckets of readers do not
-// change; several goroutines may get the same one.
+// Programs go the way from the top for each key that they look up, so a bucket
+// remembers the one that was opened last in it. In a reader, several goroutines may get
+// the same one, which does not change.
 func (b *Bucket) Bucket(name []byte) *Bucket {
 	c := b.recent.Load()
-	if c == nil || !bytes.Equal(c.name, name) {
-		c = b.children[string(name)]
+	if c == nil || c.gone || c.parent != b || !bytes.Equal(c.name, name) {
+		if c = b.children[string(name)]; c != nil {
+			b.recent.Store(c)
+		}
 	}
 	if c != nil {
 		if b.usable() != nil {
