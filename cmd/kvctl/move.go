@@ -44,6 +44,7 @@ type change[B any] interface {
 // mover copies buckets, in transactions of bounded size.
 type mover[S source[S], T target[T]] struct {
 	begin   func() (change[T], error)
+	prepare func(T) // called with each bucket before it is filled; nil: nothing
 	bar     *progressbar.ProgressBar
 	tx      change[T]
 	size    int      // in the transaction
@@ -81,7 +82,8 @@ func (m *mover[S, T]) run(all func(fn func(name []byte, b S) error) error) (err 
 // bucket copies what is in from to made, which is at m.path under name.
 func (m *mover[S, T]) bucket(name []byte, from S, made T) error {
 	m.buckets++
-	m.path, m.into = append(m.path, name), made
+	m.path = append(m.path, name)
+	m.fill(made)
 	if err := made.SetSequence(from.Sequence()); err != nil {
 		return m.failed(nil, err)
 	}
@@ -102,6 +104,14 @@ func (m *mover[S, T]) bucket(name []byte, from S, made T) error {
 	m.path = m.path[:len(m.path)-1]
 	m.reopen() // the transaction need not be the one in which we began
 	return err
+}
+
+// fill makes b the bucket that is filled.
+func (m *mover[S, T]) fill(b T) {
+	m.into = b
+	if m.prepare != nil {
+		m.prepare(b)
+	}
 }
 
 // failed says where an error of writing met us.
@@ -133,9 +143,9 @@ func (m *mover[S, T]) room(n int) (err error) {
 func (m *mover[S, T]) reopen() {
 	for i, name := range m.path {
 		if i == 0 {
-			m.into = m.tx.Bucket(name)
+			m.fill(m.tx.Bucket(name))
 		} else {
-			m.into = m.into.Bucket(name)
+			m.fill(m.into.Bucket(name))
 		}
 	}
 }
