@@ -144,7 +144,7 @@ func TestImportExport(t *testing.T) {
 	for seed := range uint64(10) {
 		dir := t.TempDir()
 		before, file, after := filepath.Join(dir, "a.db"), filepath.Join(dir, "b.folio"), filepath.Join(dir, "c.db")
-		makeBolt(t, before, seed, 4<<(seed%8))
+		makeBolt(t, before, seed, 4<<(seed%6))
 		if code, _, stderr := kvctl("import", before, file); code != 0 {
 			t.Fatal(stderr)
 		}
@@ -227,14 +227,14 @@ func TestImportManyTransactions(t *testing.T) {
 func TestImportDamaged(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good.db")
-	makeBolt(t, good, 7, 200)
+	makeBolt(t, good, 7, 60)
 	original, err := os.ReadFile(good)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(2, 2))
 	refused := 0
-	const damages = 150
+	const damages = 100
 	for i := range damages {
 		b := bytes.Clone(original)
 		pages := len(b) / 4096
