@@ -290,7 +290,7 @@ func TestImportDamaged(t *testing.T) {
 func TestImportCycle(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a.db")
-	makeBolt(t, file, 3, 2000)
+	makeBolt(t, file, 3, 300)
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
