@@ -353,6 +353,40 @@ func TestSharedReader(t *testing.T) {
 	}))
 }
 
+// TestTxID: programs keep versions by the number of the transaction that made them.
+func TestTxID(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	last := 1
+	for range 3 {
+		db, err := bolt.Open(path, 0o600, nil)
+		must(t, err)
+		reader := func() (id int) {
+			must(t, db.View(func(tx *bolt.Tx) error { id = tx.ID(); return nil }))
+			return id
+		}
+		if id := reader(); id < last {
+			t.Errorf("the first reader is %d after %d", id, last)
+		}
+		last = reader()
+		for range 5 {
+			must(t, db.Update(func(tx *bolt.Tx) error {
+				if tx.ID() != last+1 {
+					t.Errorf("the writer is %d after %d", tx.ID(), last)
+				}
+				last = tx.ID()
+				b, err := tx.CreateBucketIfNotExists([]byte("b"))
+				must(t, err)
+				_, err = b.NextSequence()
+				return err
+			}))
+			if id := reader(); id != last {
+				t.Errorf("the reader is %d after %d", id, last)
+			}
+		}
+		must(t, db.Close())
+	}
+}
+
 type failingWriter struct{ left int }
 
 var errFull = errors.New("full")

@@ -46,6 +46,9 @@ type DB struct {
 	noStats bool
 	batch   sync.Mutex // held while the two fields above are passed on
 
+	firstID int          // of the commit that Open found
+	skipped atomic.Int64 // numbers between it and that of the first write transaction
+
 	cursors   atomic.Int64 // opened in transactions that have ended
 	writeTime atomic.Int64
 }

@@ -64,7 +64,8 @@ func (db *DB) open(path string, mode os.FileMode, o *Options) error {
 	if err != nil {
 		return openError(path, err)
 	}
-	db.db = fdb
+	db.db, db.firstID = fdb, fdb.Info().TxID
+	db.skipped.Store(notKnown)
 	return nil
 }
 

@@ -37,7 +37,12 @@ type bucketChunk struct {
 	buckets [16]Bucket
 }
 
-func newTx(db *DB, ftx *folio.Tx) *Tx { return &Tx{tx: ftx, db: db} }
+func newTx(db *DB, ftx *folio.Tx) *Tx {
+	if db.skipped.Load() == notKnown && ftx.Writable() {
+		db.skipped.CompareAndSwap(notKnown, int64(ftx.ID()-db.firstID-1))
+	}
+	return &Tx{tx: ftx, db: db}
+}
 
 // wrap returns a Bucket for fb.
 func (tx *Tx) wrap(fb *folio.Bucket) *Bucket {
@@ -96,8 +101,19 @@ func (tx *Tx) relax() error {
 // Folio returns folio's own transaction, for what bbolt does not have.
 func (tx *Tx) Folio() *folio.Tx { return tx.tx }
 
-// ID returns the transaction's number. Numbers grow, but are not consecutive.
-func (tx *Tx) ID() int { return tx.tx.ID() }
+// notKnown is DB.skipped before the first write transaction.
+const notKnown = -1
+
+// ID returns the transaction's number: for a read-only one that of the commit it sees,
+// for a writable one the next. folio skips numbers when it opens a file, which programs
+// that count versions do not expect; here they go on where they ended.
+func (tx *Tx) ID() int {
+	id := tx.tx.ID()
+	if id > tx.db.firstID {
+		id -= int(tx.db.skipped.Load())
+	}
+	return id
+}
 
 // DB returns the transaction's database, or nil when it has ended.
 func (tx *Tx) DB() *DB {
