@@ -99,7 +99,7 @@ func (e *env) checkBolt(path string, tx *bolt.Tx) error {
 	if err := checkBoltPages(path, tx, e.bar("checking pages", size, true)); err != nil {
 		return damagedBolt(path, err)
 	}
-	bar := e.bar("checking keys", -1, false)
+	bar := e.bar("checking keys", 1, false) // bbolt does not say how far it is
 	var found error
 	for err := range tx.Check() {
 		if found == nil { // the rest must be received too, for then nobody reads any more
