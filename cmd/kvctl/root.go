@@ -84,7 +84,7 @@ func explain(err error) (code int, text string) {
 	case errors.Is(err, folio.ErrTimeout):
 		return exitInUse, text + ": close it there, or wait for it longer with --timeout"
 	case errors.Is(err, folio.ErrInvalid):
-		return exitError, text + ": is this the right file? If it is, its beginning is damaged: try kvctl salvage"
+		return exitError, text + ": is this the right file? If it is one of bbolt, take it over with kvctl import; if it is folio's, its beginning is damaged: try kvctl salvage"
 	case errors.Is(err, folio.ErrVersionMismatch):
 		return exitError, text + ": use a newer kvctl"
 	case errors.Is(err, folio.ErrCorrupt), errors.Is(err, folio.ErrFault):
