@@ -11,8 +11,9 @@ import (
 	"github.com/foliodb/folio/internal/vfs"
 )
 
-// begin makes the file new: A2. Written bytes are what keeps a full disk an error
-// here instead of a fault at some store through the mapping.
+// begin makes the file new: A2. That the bytes are written, and overwritten in place,
+// is what keeps a full disk an error here instead of a fault at some store through
+// the mapping.
 func (s *Sidecar) begin() (step, error) {
 	own, err := fileID(s.file)
 	if err != nil {
@@ -23,6 +24,7 @@ func (s *Sidecar) begin() (step, error) {
 	if _, err := binary.Encode(b, binary.NativeEndian, l); err != nil {
 		return 0, err
 	}
+	vfs.OverwriteInPlace(s.file)
 	if _, err := s.file.WriteAt(b, 0); err != nil {
 		// Nobody is attached, and the next one may find room.
 		return 0, errors.Join(err, vfs.OS().Remove(s.name))
