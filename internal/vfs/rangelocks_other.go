@@ -18,5 +18,5 @@ func (f *osFile) RangeHeld(off, n int64, exclusive bool) (int64, bool, error) {
 	return 0, false, errors.ErrUnsupported
 }
 
-func (f *osFile) network() bool { return false }
+func (f *osFile) network() bool     { return false }
 func (f *osFile) overwriteInPlace() {}
