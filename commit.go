@@ -222,7 +222,7 @@ func (c *commit) checkCollected() {
 		for _, i := range list {
 			invariants.Check(!seen[i] && !c.s.dirty[i].free, "dirty page %d is freed or in the tree twice", i)
 			seen[i] = true
-			pages += uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
+			pages += c.s.pagesOf(&c.s.dirty[i])
 		}
 	}
 	invariants.Check(pages == c.s.pages, "%d dirty pages in the tree, but %d exist", pages, c.s.pages)
@@ -347,10 +347,7 @@ func (c *commit) linkPage(tail []byte, size int) error {
 		bound = c.list.CheckpointBound() + 2*extentBound
 	}
 	n := uint64((freelist.PageOverhead + bound + c.db.pageSize - 1) / c.db.pageSize)
-	id, ok := c.takeWhole(n)
-	if !ok {
-		id = c.grow(n)
-	}
+	id := c.takeRun(n)
 	if fp.Checkpoint {
 		fp.Payload = c.list.AppendCheckpoint(nil)
 	} else {
@@ -404,7 +401,7 @@ func (c *commit) write() error {
 	if bugs.On(bugs.NoFirstFlush) && !c.spilled || bugs.On(bugs.SpillOneFlush) && c.spilled {
 		return c.db.writeMeta(&c.meta, slot)
 	}
-	if err := p.Sync(); err != nil {
+	if err := c.db.flushMeta(slot); err != nil {
 		return err
 	}
 	return c.db.writeMeta(&c.meta, slot)
@@ -437,19 +434,23 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 		write = db.pager.ReplaceMeta
 	}
 	if err := write(slot, b[:]); err != nil {
-		return errors.Join(err, db.pager.RestoreMeta(slot, db.metas[slot][:]))
+		return errors.Join(err, db.pager.UndoMeta(slot, db.metas[slot][:]))
 	}
 	db.metas[slot] = b
 	return nil
 }
 
 // flushMeta flushes what storeMeta has stored to slot, and everything before. If that
-// fails, what the slot held when the other one became durable is put back, so that
-// nobody takes anything newer for durable.
+// fails, slot, beside the durable meta, is spoilt: nobody may take what it holds for
+// durable, and the next one to open the file must see that something was cut off, and
+// not believe what it finds in the cache (recover.go). What it held before the commit
+// would be no good: the commit has written over pages that it needs.
 func (db *DB) flushMeta(slot int) error {
 	err := db.pager.Sync()
 	if err != nil && !bugs.On(bugs.MetaNotPutBack) {
-		err = errors.Join(err, db.pager.RestoreMeta(slot, db.older[:]))
+		b := db.metas[slot]
+		meta.Spoil(b[:], slot)
+		err = errors.Join(err, db.pager.UndoMeta(slot, b[:]))
 	}
 	return err
 }

@@ -138,7 +138,6 @@ func (db *DB) strengthen(m meta.Meta, slot int) error {
 func (db *DB) becameDurable(snap *snapshot) {
 	db.durable = snap
 	db.durableTx.Store(uint64(snap.meta.TxID))
-	db.older = db.metas[1-snap.slot]
 	db.unsynced = unsynced{}
 }
 

@@ -26,3 +26,6 @@ func SalvageFS(fsys vfs.FS, in, out string, o *SalvageOptions) (*SalvageReport, 
 
 // Latch makes db fail as if a sync had failed.
 func Latch(db *DB, err error) { db.pager.Latch(err) }
+
+// WasClean tells whether the file was closed in order before db was opened.
+func WasClean(db *DB) bool { return db.head.meta.Clean }

@@ -13,6 +13,8 @@ package folio
 //	    does: its pages and its transaction numbers may be in it.
 //	T4  While others wait for the lock, no transaction begins here on top of those that
 //	    are under way: they end, the lock is let go, and this process waits as well.
+//	T5  Close keeps new transactions out, wakes those that wait for their turn, and then
+//	    waits until the others have ended and settled.
 //
 // So at each time one process at most writes, and it knows the newest state; that is
 // all that the rest of folio needs.
@@ -33,6 +35,9 @@ type turns struct {
 	db   *DB
 	side *sidecar.Sidecar
 
+	open context.Context // done when Close begins
+	stop context.CancelFunc
+
 	mu      sync.Mutex
 	users   int           // write transactions that have the lock, or wait for DB.writer with it
 	moving  bool          // somebody gets the lock, or lets it go
@@ -44,13 +49,35 @@ type turns struct {
 }
 
 func newTurns(db *DB) *turns {
-	return &turns{db: db, side: db.side, changed: make(chan struct{}), unread: true}
+	t := &turns{db: db, side: db.side, changed: make(chan struct{}), unread: true}
+	t.open, t.stop = context.WithCancel(context.Background())
+	return t
+}
+
+// close is T5.
+func (t *turns) close() {
+	if t == nil {
+		return
+	}
+	t.stop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.users > 0 || t.moving {
+		changed := t.changed
+		t.mu.Unlock()
+		<-changed
+		t.mu.Lock()
+	}
 }
 
 // enter waits until this process has the lock.
 func (t *turns) enter(ctx context.Context) error {
 	for t != nil {
 		t.mu.Lock()
+		if t.open.Err() != nil {
+			t.mu.Unlock()
+			return ErrDatabaseNotOpen
+		}
 		if t.users > 0 && !t.moving && !t.side.OthersWait() {
 			t.users++
 			t.mu.Unlock()
@@ -59,7 +86,7 @@ func (t *turns) enter(ctx context.Context) error {
 		if t.users == 0 && !t.moving {
 			t.moving = true
 			t.mu.Unlock()
-			err := t.side.LockTx(ctx)
+			err := t.lock(ctx)
 			t.moved(err == nil)
 			return err
 		}
@@ -74,12 +101,27 @@ func (t *turns) enter(ctx context.Context) error {
 	return nil
 }
 
+// lock waits for the lock until ctx is done or Close comes.
+func (t *turns) lock(ctx context.Context) error {
+	if ok, err := t.side.TryLockTx(); ok || err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(t.open, func() { cancel(ErrDatabaseNotOpen) })()
+	return t.side.LockTx(ctx)
+}
+
 // tryEnter is enter that does not wait, and tells whether the lock is there.
 func (t *turns) tryEnter() (bool, error) {
 	if t == nil {
 		return true, nil
 	}
 	t.mu.Lock()
+	if t.open.Err() != nil {
+		t.mu.Unlock()
+		return false, ErrDatabaseNotOpen
+	}
 	if t.moving || t.users > 0 && t.side.OthersWait() {
 		t.mu.Unlock()
 		return false, nil
@@ -160,6 +202,11 @@ func (t *turns) begin() error {
 		err = db.recoverBeside(db.patience())
 	case t.unread || seq != db.head.seq:
 		err = db.reload(page.TxID(next))
+	default:
+		// Others have published nothing, but can have used numbers and changed the
+		// length of the file: for what they rolled back, or had no room for.
+		db.nextTxID = max(db.nextTxID, page.TxID(next))
+		err = db.pager.Refresh()
 	}
 	if err == nil {
 		t.fresh, t.unread = false, false
@@ -206,14 +253,14 @@ func (db *DB) startOver() {
 	db.space, db.drawn, db.secured = nil, 0, false
 }
 
-// alone tells whether Close may write: this process has the lock, no other one writes,
-// and snap, the newest that this process knows, is the newest there is. The lock goes
-// with the file. What Close writes nobody has settled, then.
+// alone tells whether Close, after close, may write: this process has the lock, no other
+// one writes, and snap, the newest that this process knows, is the newest there is. The
+// lock goes with the file. What Close writes nobody has settled, then.
 func (t *turns) alone(snap *snapshot) bool {
 	if t == nil {
 		return true
 	}
-	if ok, err := t.tryEnter(); !ok || err != nil {
+	if ok, err := t.side.TryLockTx(); !ok || err != nil {
 		return false
 	}
 	only, err := t.side.OnlyWriter()

@@ -112,7 +112,9 @@ func Open(r Reader, h Header, own []byte) *Tree {
 
 // Init is Open for a Tree that is part of something else.
 func (t *Tree) Init(r Reader, h Header, own []byte) {
-	*t = Tree{r: r, root: h.Root, birth: h.Birth, count: h.Count}
+	// One by one: to build a Tree and copy it takes several times as long.
+	*t = Tree{}
+	t.r, t.root, t.birth, t.count = r, h.Root, h.Birth, h.Count
 	if h.Root == 0 && len(own) > 0 {
 		t.own = node(own)
 	}

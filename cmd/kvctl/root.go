@@ -148,8 +148,8 @@ func (e *env) root() *cobra.Command {
 		return fail(exitError, "%v: see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(e.infoCmd(), e.statsCmd(), e.bucketsCmd(), e.getCmd(), e.putCmd(), e.delCmd(), e.scanCmd(),
-		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.pagesCmd(), e.pageCmd(), e.layoutCmd(),
-		e.readersCmd(), e.watchCmd())
+		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.importCmd(), e.exportCmd(), e.pagesCmd(),
+		e.pageCmd(), e.layoutCmd(), e.readersCmd(), e.watchCmd())
 	return root
 }
 

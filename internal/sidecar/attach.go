@@ -74,7 +74,11 @@ func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 		return nil, err
 	}
 	if err := s.attach(wait); err != nil {
-		return nil, errors.Join(err, s.unlockRole())
+		// What Wait has returned is the caller's, who compares it perhaps.
+		if unlockErr := s.unlockRole(); unlockErr != nil {
+			err = errors.Join(err, unlockErr)
+		}
+		return nil, err
 	}
 	// Others may look at the mapping at the moment of Close, and afterwards: Close
 	// vacates it, and here it goes when nobody can.
