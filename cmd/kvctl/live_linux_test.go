@@ -135,7 +135,8 @@ func TestLiveReading(t *testing.T) {
 		{"check"}, {"scrub", "--rate", "0"}, {"pages"}, {"pages", "--map"}, {"page", "0"}, {"page", "1", "--hex"}, {"readers"},
 		{"watch", "-n", "10ms", "-c", "3"},
 	}
-	for range 5 {
+	for i := range 5 {
+		verbs := append(verbs, []string{"export", fmt.Sprint(file, ".db", i)})
 		for _, args := range verbs {
 			code, out, stderr := kvctl(append([]string{args[0], file}, args[1:]...)...)
 			if code != 0 {

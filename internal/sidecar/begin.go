@@ -25,6 +25,7 @@ func (s *Sidecar) begin() (step, error) {
 	if _, err := binary.Encode(b, binary.NativeEndian, l); err != nil {
 		return 0, err
 	}
+	s.giveToOwner()
 	vfs.OverwriteInPlace(s.file)
 	if _, err := s.file.WriteAt(b, 0); err != nil {
 		// Nobody is attached, and the next one may find room.
