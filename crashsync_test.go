@@ -88,7 +88,7 @@ func losePages(rnd *rand.Rand, _ int64) func(int64) bool {
 // syncLimits say how much is tried.
 type syncLimits struct {
 	losses int // of syncLosses; beyond them more of the random ones
-	last   int // syncs of a history in a large file that fail, the last ones: those before are of small commits that fill the file
+	last   int // syncs of a history in a large file that fail, its last ones: those before fill the file
 	kills  int // the process dies after one of so many effects; 0: never
 }
 
@@ -126,7 +126,6 @@ type syncRun struct {
 
 func newSyncRun(c *allCase) *syncRun {
 	x := &syncRun{allRun: newAllRun(c)}
-	x.noKills = true // check makes its own
 	x.limits, x.allRun.limits = c.syncTries()
 	return x
 }
@@ -203,7 +202,7 @@ func (x *syncRun) ended(h *pipeHistory, err error) (came bool, _ error) {
 		return false, err
 	}
 	x.failures++
-	if !errors.Is(err, errSync) {
+	if !errors.Is(err, errSync) || h.db != nil && !errors.Is(err, folio.ErrLatched) {
 		return true, fmt.Errorf("a sync failed, and the session ended with: %v", err)
 	}
 	return true, nil
@@ -346,6 +345,7 @@ func (x *syncRun) failAgain(h *pipeHistory, end int) error {
 
 func (x *syncRun) failNext(h *pipeHistory, end, k, loss int) (came bool, err error) {
 	defer noPanic(&err)
+	x.tried++
 	next, allowed := x.after(h, h.disk.Kill(end), end)
 	x.fail(next, k, loss)
 	err = next.recovered(allowed)
