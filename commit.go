@@ -83,7 +83,7 @@ func (db *DB) newCommit(g *group) *commit {
 // writeOut takes g to C2, or to C3 if that cannot be left to the caller. It needs
 // the writer lock and the token. After an error everything is as before.
 func (db *DB) writeOut(g *group) (*commit, error) {
-	if err := g.onTop(db); err != nil {
+	if err := db.groupFailed(); err != nil {
 		return nil, err
 	}
 	c := g.out
