@@ -120,8 +120,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 // prepare decides where everything goes, in memory only.
 func (c *commit) prepare(g *group) error {
 	m := &c.meta
-	m.TxID = c.txid
-	m.Clean, m.Synced, m.Weak, m.Since, m.Record = false, false, false, 0, nil
+	m.TxID, m.Clean = c.txid, false
 	c.collectAll(g.root)
 	c.clean()
 	if invariants.Enabled {
