@@ -88,6 +88,21 @@ func (tx *Tx) Check(options ...CheckOption) <-chan error {
 	return errs
 }
 
+// mustCheck is StrictMode.
+func (db *DB) mustCheck() {
+	tx, err := db.beginRead()
+	if err == ErrDatabaseNotOpen {
+		return // somebody has closed it meanwhile
+	}
+	if err != nil {
+		panic(fmt.Sprintf("folio: strict mode: %v", err))
+	}
+	defer tx.close()
+	for err := range tx.Check() {
+		panic(fmt.Sprintf("folio: strict mode: %v", err))
+	}
+}
+
 // checker is one run of Check.
 type checker struct {
 	tx       *Tx

@@ -21,7 +21,6 @@ package folio
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/foliodb/folio/btree"
@@ -543,18 +542,3 @@ func (db *DB) shrink(next page.ID) {
 // worthShrinking tells whether a file of size bytes should be cut to need: not
 // for the slack that growth leaves.
 func worthShrinking(size, need int64) bool { return size > need+need/4+(8<<20) }
-
-// mustCheck is StrictMode.
-func (db *DB) mustCheck() {
-	tx, err := db.beginRead()
-	if err == ErrDatabaseNotOpen {
-		return // somebody has closed it meanwhile
-	}
-	if err != nil {
-		panic(fmt.Sprintf("folio: strict mode: %v", err))
-	}
-	defer tx.close()
-	for err := range tx.Check() {
-		panic(fmt.Sprintf("folio: strict mode: %v", err))
-	}
-}
