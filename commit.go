@@ -280,7 +280,7 @@ func (c *commit) delta() freelist.Delta {
 // that no flush has covered, in order of their place; or decides to do without a
 // record if recovery could not check it quickly. It counts all of them: a checkpoint
 // of the free space can be far larger than the rest, and recovery refuses a record of
-// more than recordMax.
+// more than twice recordMax.
 func (c *commit) recordUnits() {
 	m := &c.meta
 	c.sortUnits()
