@@ -21,7 +21,6 @@ package folio
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/foliodb/folio/btree"
@@ -83,7 +82,7 @@ func (db *DB) newCommit(g *group) *commit {
 // writeOut takes g to C2, or to C3 if that cannot be left to the caller. It needs
 // the writer lock and the token. After an error everything is as before.
 func (db *DB) writeOut(g *group) (*commit, error) {
-	if err := g.onTop(db); err != nil {
+	if err := db.groupFailed(); err != nil {
 		return nil, err
 	}
 	c := g.out
@@ -120,8 +119,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 // prepare decides where everything goes, in memory only.
 func (c *commit) prepare(g *group) error {
 	m := &c.meta
-	m.TxID = c.txid
-	m.Clean, m.Synced, m.Weak, m.Since, m.Record = false, false, false, 0, nil
+	m.TxID, m.Clean = c.txid, false
 	c.collectAll(g.root)
 	c.clean()
 	if invariants.Enabled {
@@ -282,7 +280,7 @@ func (c *commit) delta() freelist.Delta {
 // that no flush has covered, in order of their place; or decides to do without a
 // record if recovery could not check it quickly. It counts all of them: a checkpoint
 // of the free space can be far larger than the rest, and recovery refuses a record of
-// more than recordMax.
+// more than twice recordMax.
 func (c *commit) recordUnits() {
 	m := &c.meta
 	c.sortUnits()
@@ -548,18 +546,3 @@ func (db *DB) shrink(next page.ID) {
 // worthShrinking tells whether a file of size bytes should be cut to need: not
 // for the slack that growth leaves.
 func worthShrinking(size, need int64) bool { return size > need+need/4+(8<<20) }
-
-// mustCheck is StrictMode.
-func (db *DB) mustCheck() {
-	tx, err := db.beginRead()
-	if err == ErrDatabaseNotOpen {
-		return // somebody has closed it meanwhile
-	}
-	if err != nil {
-		panic(fmt.Sprintf("folio: strict mode: %v", err))
-	}
-	defer tx.close()
-	for err := range tx.Check() {
-		panic(fmt.Sprintf("folio: strict mode: %v", err))
-	}
-}

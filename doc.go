@@ -50,7 +50,8 @@
 // # Durability
 //
 // When Update or Commit returns nil, the changes survive a crash of the process,
-// the system or the machine. Readers see them only then.
+// the system or the machine. Readers see them only then. What need not be that safe
+// can say so, and does not wait for the device: see [Durability].
 //
 // # Damage
 //

@@ -213,7 +213,7 @@ func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
 	if err := dst.changeable(); err != nil {
 		return err
 	}
-	if b.tx.db != dst.tx.db || b.tx != dst.tx {
+	if b.tx != dst.tx {
 		return ErrDifferentDB
 	}
 	if b == dst {

@@ -147,13 +147,7 @@ func (s *scrubber) Read(id page.ID, birth page.TxID) (page.Page, error) {
 		return nil, err
 	}
 	m := &s.tx.snap.meta
-	switch {
-	case p.ComputeChecksum(id, m.FileID) != p.Checksum():
-		return nil, page.Corrupt(id, 0, "wrong checksum")
-	case p.TxID() != birth:
-		return nil, page.Corrupt(id, p.Kind(), "written by transaction %d, expected %d", p.TxID(), birth)
-	}
-	return p, btree.Verify(p, id, m.HighWater)
+	return p, verifyPage(p, id, birth, m.FileID, m.HighWater)
 }
 
 // Run reads and verifies a run, and returns its data: that of a key stays as it is,

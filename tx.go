@@ -254,7 +254,7 @@ func (tx *Tx) abandon() error {
 	if now := db.current.Load(); now != nil && now.meta.TxID >= g.base.meta.TxID {
 		return nil
 	}
-	return g.onTop(db)
+	return db.groupFailed()
 }
 
 // Rollback drops the changes and ends the transaction. It returns ErrTxClosed if

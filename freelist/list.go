@@ -73,8 +73,8 @@ func (l *List) AllocateLongest(n uint64) (Extent, bool) {
 	return x, true
 }
 
-// Return puts back pages that an allocation of a failed commit took. They may be
-// part of what was allocated.
+// Return puts back pages that an allocation took, of a commit that has failed or does
+// not need them any more. They may be part of what was allocated.
 func (l *List) Return(e Extent) {
 	if e.Len == 0 {
 		return
