@@ -145,6 +145,14 @@ crash-power: ## cut the power of ext4 and xfs in 6,000 states; needs root, FUSE 
 crash-power-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
 	$(GO) -C crash run ./power -sessions $$((60 * $(or $(CRASHES),100))) $(if $(SEED),-seed $(SEED))
 
+.PHONY: crash-share
+crash-share: ## kill, stop and start processes that share a file, for a minute
+	$(GO) -C crash run ./share $(if $(SEED),-seed $(SEED))
+
+.PHONY: crash-share-long
+crash-share-long: ## the same on CRASHES files (100), one minute each; SEED= repeats a run
+	$(GO) -C crash run ./share -count $(CRASHES) $(if $(SEED),-seed $(SEED))
+
 .PHONY: damage
 damage: ## damage files in DAMAGES (10000) ways of each kind, and say what becomes of each; SEED= repeats one
 	$(GO) test -run 'TestDamage(Table|SealedFields)$$' -v -timeout 0 . -damage.n $(DAMAGES) $(if $(SEED),-seed $(SEED))

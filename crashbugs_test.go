@@ -3,8 +3,8 @@
 package folio_test
 
 // Bugs that are planted (internal/bugs), each of which the tests must notice. There are
-// five ways: a look at the database without a crash, a sync that fails, one that loses
-// what it was to write, a power failure, and the death of the process.
+// six ways: a look at the database without a crash, a sync that fails, one that loses
+// what it was to write, a power failure, the death of the process, and other processes.
 
 import (
 	"errors"
@@ -30,6 +30,12 @@ var bugWays = []struct {
 	{"check", func(bool) (int, error) { return 0, bugCheck() }},
 	{"fault", func(bool) (int, error) { return 0, bugFault() }},
 	{"sync", func(bool) (int, error) { return bugSync(true) }},
+	{"share", func(found bool) (int, error) {
+		if found || bugShare == nil {
+			return 0, nil
+		}
+		return 0, bugShare()
+	}},
 	{"crash", func(found bool) (int, error) { return bugCrash(false, found) }},
 	{"kill", func(found bool) (int, error) {
 		if found {
@@ -50,6 +56,9 @@ var bugWays = []struct {
 		return bugSync(false)
 	}},
 }
+
+// bugShare runs the cases of TestShareCases; nil where processes do not share files.
+var bugShare func() error
 
 func TestPlantedBugs(t *testing.T) {
 	var table strings.Builder

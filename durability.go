@@ -139,6 +139,9 @@ func (db *DB) becameDurable(snap *snapshot) {
 	db.durable = snap
 	db.durableTx.Store(uint64(snap.meta.TxID))
 	db.unsynced = unsynced{}
+	if db.side != nil {
+		db.side.Counters().Durable.Store(uint64(snap.meta.TxID))
+	}
 }
 
 // unsynced is what has been written since the newest durable state.

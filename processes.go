@@ -29,6 +29,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/internal/vfs"
@@ -49,8 +50,9 @@ const (
 	// ShareWriters lets several processes write, if all of them say so: one write
 	// transaction at a time, which waits for those of other processes as for those
 	// of its own. What it has seen is durable, so commits with less than
-	// DurabilityFull are flushed when another process gets its turn. Where the file
-	// cannot be shared, opening it for writing is an error.
+	// DurabilityFull are flushed at the end of a turn: when no write transaction of
+	// this process is under way. Where the file cannot be shared, opening it for
+	// writing is an error.
 	ShareWriters
 	// ShareNothing lets nobody else open the file while it is written, and only
 	// readers while it is read. There is no file beside it.
@@ -252,6 +254,14 @@ func (db *DB) newest() (*snapshot, error) {
 	return db.follow()
 }
 
+// latest returns the newest snapshot that is known, for statistics; nil: closed.
+func (db *DB) latest() *snapshot {
+	if snap, err := db.newest(); err == nil {
+		return snap
+	}
+	return db.current.Load()
+}
+
 // follow returns what is published now.
 func (db *DB) follow() (*snapshot, error) {
 	f := &db.seen
@@ -329,6 +339,9 @@ func (f *follower) close() {
 
 // catchUp forgets what was known of pages that have been written since. It needs f.mu.
 func (f *follower) catchUp(db *DB) {
+	if bugs.On(bugs.RingUnread) {
+		return
+	}
 	now, ok := db.side.Changes(f.changes, func(start, n uint64) {
 		db.pager.View().ClearVerified(page.ID(start), n)
 	})
@@ -341,7 +354,7 @@ func (f *follower) catchUp(db *DB) {
 // liveSnapshots returns the snapshots that are being read, here and elsewhere,
 // ascending, each once.
 func (db *DB) liveSnapshots() []page.TxID {
-	if db.side == nil {
+	if db.side == nil || bugs.On(bugs.ForeignIgnored) {
 		return db.readers.live()
 	}
 	var live []page.TxID

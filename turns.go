@@ -21,12 +21,13 @@ package folio
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/sidecar"
+	"github.com/foliodb/folio/meta"
 )
 
 // turns is the transaction lock as this process sees it. The methods of a nil one do
@@ -173,7 +174,7 @@ func (t *turns) settle() {
 	db.token.take(false)
 	defer db.token.release()
 	if snap := db.current.Load(); snap != nil && db.pager.Err() == nil && !t.fresh {
-		if db.makeDurable(snap) == nil {
+		if bugs.On(bugs.SettledUnflushed) || db.makeDurable(snap) == nil {
 			t.side.Settle(snap.seq, uint64(db.nextTxID))
 		}
 	}
@@ -195,22 +196,27 @@ func (t *turns) begin() error {
 	db := t.db
 	db.token.take(true)
 	defer db.token.release()
-	next, seq := t.side.Settled()
+	number, seq := t.side.Settled()
+	next := page.TxID(number)
 	var err error
 	switch {
-	case seq != t.side.Seq():
+	case seq != t.side.Seq(), next > meta.MaxTxID:
 		err = db.recoverBeside(db.patience())
-	case t.unread || seq != db.head.seq:
-		err = db.reload(page.TxID(next))
-	default:
+	case (t.unread || seq != db.head.seq) && !bugs.On(bugs.ReloadLeftOut):
+		err = db.reload(next)
+	case db.fileHolds(db.head):
 		// Others have published nothing, but can have used numbers and changed the
 		// length of the file: for what they rolled back, or had no room for.
-		db.nextTxID = max(db.nextTxID, page.TxID(next))
+		db.nextTxID = max(db.nextTxID, next)
 		err = db.pager.Refresh()
+	default: // somebody has tampered with the sidecar
+		err = db.recoverBeside(db.patience())
 	}
 	if err == nil {
 		t.fresh, t.unread = false, false
-		t.side.Settle(0, 0)
+		if !bugs.On(bugs.TurnUnmarked) {
+			t.side.Settle(0, 0)
+		}
 	}
 	return err
 }
@@ -234,17 +240,21 @@ func (db *DB) reload(next page.TxID) error {
 	if err != nil {
 		return err
 	}
-	slots := db.readSlots()
-	if s := slots[snap.slot]; s.Err != nil || s.Meta.TxID != snap.meta.TxID {
-		return fmt.Errorf("folio: %w: the file does not say what was published: transaction %d",
-			errors.Join(ErrCorrupt, s.Err), snap.meta.TxID)
+	if !db.fileHolds(snap) {
+		return fmt.Errorf("folio: %w: the file does not say what was published: transaction %d", ErrCorrupt, snap.meta.TxID)
 	}
 	db.startOver()
 	db.current.Store(snap)
 	db.head = snap
 	db.becameDurable(snap)
-	db.nextTxID = next
+	db.nextTxID = max(next, snap.meta.TxID+1)
 	return nil
+}
+
+// fileHolds tells whether the meta of snap is the newest in the file. It needs the token.
+func (db *DB) fileHolds(snap *snapshot) bool {
+	newest := newestWhole(db.readSlots())
+	return newest != nil && newest.TxID == snap.meta.TxID || bugs.On(bugs.ReloadLeftOut) || bugs.On(bugs.TurnUnmarked)
 }
 
 // startOver forgets what was known of the newest state. It needs the writer lock.

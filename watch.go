@@ -113,7 +113,6 @@ func (db *DB) reportState() {
 	n.FileSize.Store(uint64(db.pager.FileSize()))
 	n.HighWater.Store(uint64(m.HighWater))
 	n.FreePages.Store(m.Freelist.FreePages)
-	n.Durable.Store(db.durableTx.Load())
 }
 
 // retained returns how many bytes the snapshot txid retains, and tells other processes.

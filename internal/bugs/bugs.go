@@ -40,6 +40,13 @@ const (
 	DropNarrow            // what is dropped is not all that the cache keeps together
 	SpoiltBelieved        // a clean meta is believed although a commit failed after it
 	MarksKept             // after a failed sync pages count as verified that were before
+	ForeignIgnored        // a writer ignores readers in other processes
+	HoldLeftOut           // who takes over does not know what readers still need
+	RingUnread            // what others have written counts as verified
+	AnnounceFirst         // other processes see a commit before its flush
+	ReloadLeftOut         // a turn begins with the state of the last one here
+	SettledUnflushed      // a turn ends in order without a flush
+	TurnUnmarked          // nobody can tell that a turn was not ended
 	End                   // behind the last
 )
 
@@ -49,7 +56,8 @@ var names = [End]string{
 	"NoFirstFlush", "SpillOneFlush", "LengthUnchecked", "SyncUnlatched", "MetaNotPutBack", "SpillKept",
 	"RecordOnlyOwn", "NumberReused", "CleanUnsynced", "CacheTrusted", "CreateUnsynced", "DirUnsynced",
 	"ShrinkTooFar", "CleanNotRewritten", "CacheNotDropped", "RecordNotDropped", "DropNarrow",
-	"SpoiltBelieved", "MarksKept",
+	"SpoiltBelieved", "MarksKept", "ForeignIgnored", "HoldLeftOut", "RingUnread", "AnnounceFirst", "ReloadLeftOut",
+	"SettledUnflushed", "TurnUnmarked",
 }
 
 func (b Bug) String() string { return names[b] }

@@ -58,7 +58,7 @@ func Supported(data vfs.File) error {
 
 // dataLocks returns data with the methods for locks.
 func dataLocks(data vfs.File) (vfs.RangeLocks, error) {
-	locks, ok := data.(vfs.RangeLocks)
+	locks, ok := vfs.Innermost(data).(vfs.RangeLocks)
 	if !ok || runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("%w: locks between processes: %w", ErrUnavailable, errors.ErrUnsupported)
 	}

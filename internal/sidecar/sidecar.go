@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/foliodb/folio/internal/vfs"
@@ -93,6 +94,7 @@ type Sidecar struct {
 	ring      *[ringEntries]ringEntry
 	nonceAt   int64 // the byte of data that is locked; 0: none
 	first     bool
+	written   atomic.Uint64 // blocks that are in the file, at least
 
 	mu        sync.Mutex
 	own       []bool // blocks

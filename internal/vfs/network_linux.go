@@ -24,7 +24,8 @@ var networkTypes = []uint32{
 	0xbacbacbc, // folders of VMware
 }
 
-func (f *osFile) network() bool {
+// OnNetwork is NetworkFile.
+func (f *osFile) OnNetwork() bool {
 	typ, err := f.fsType()
 	return err == nil && slices.Contains(networkTypes, typ)
 }

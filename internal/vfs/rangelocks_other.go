@@ -18,5 +18,6 @@ func (f *osFile) RangeHeld(off, n int64, exclusive bool) (int64, bool, error) {
 	return 0, false, errors.ErrUnsupported
 }
 
-func (f *osFile) network() bool     { return false }
+// OnNetwork is NetworkFile.
+func (f *osFile) OnNetwork() bool   { return false }
 func (f *osFile) overwriteInPlace() {}
