@@ -16,7 +16,7 @@ type Process struct {
 	PID     int
 	Role    string    // "reader", "writer" or "shared writer"
 	Since   time.Time // when it opened the file
-	Dead    bool      // it was killed, and nobody has cleaned up after it yet
+	Dead    bool      // it has ended without Close, and nobody has cleaned up after it yet
 	Self    bool      // it is the DB that was asked
 	Readers []Reader  // its open read transactions; those of a "writer" are not known
 }

@@ -231,7 +231,7 @@ func TestLiveWatch(t *testing.T) {
 		until("-- ", pid, "has it open for writing")
 		until(" 1.0 ") // transactions in a group
 		w.kill()
-		until("-- ", pid, "was killed")
+		until("-- ", pid, "has ended without closing the file")
 		until("-- ", "nobody has it open for writing")
 	}
 	w := startWorker(t, file, folio.ShareReaders)

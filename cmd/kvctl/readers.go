@@ -23,7 +23,8 @@ retains, as of the newest commit. A reader that is open for long makes the file 
   readers    read transactions on it, and for how long the oldest of them is open
 
 The readers inside of a process that is the only writer are not known to others. A
-process that was killed is listed as such until somebody opens the file or writes.`,
+process that has ended without closing the file, killed or not, may be listed as such
+until somebody opens the file or writes.`,
 		Example: `  kvctl readers my.folio
   kvctl readers --json my.folio | jq '.processes[].pid'
   kvctl readers --jsonl my.folio | jq -c 'select(.role != "reader")'`,
@@ -42,7 +43,7 @@ type processJSON struct {
 	Program   string         `json:"program,omitempty"`
 	Role      string         `json:"role"`
 	Since     time.Time      `json:"since"`
-	Killed    bool           `json:"killed,omitempty"`
+	Dead      bool           `json:"dead,omitempty"` // it has ended without closing the file
 	Snapshots []snapshotJSON `json:"snapshots"`
 }
 
@@ -56,7 +57,7 @@ type snapshotJSON struct {
 
 // describe takes p apart; readers come in the order of their snapshots.
 func describe(p *folio.Process) processJSON {
-	j := processJSON{PID: p.PID, Role: p.Role, Since: p.Since, Killed: p.Dead, Snapshots: []snapshotJSON{}}
+	j := processJSON{PID: p.PID, Role: p.Role, Since: p.Since, Dead: p.Dead, Snapshots: []snapshotJSON{}}
 	if !p.Dead { // else the number can be another process's by now
 		j.Program = program(p.PID)
 	}
@@ -117,8 +118,8 @@ func (e *env) printReaders(path string, newest int, list []processJSON) error {
 	for _, p := range list {
 		name := p.Program
 		switch {
-		case p.Killed:
-			name = "(was killed)"
+		case p.Dead:
+			name = "(has ended)"
 		case name == "":
 			name = "-"
 		}

@@ -163,12 +163,12 @@ func (w *watcher) follow(ctx context.Context) (err error) {
 // writers says who writes, if it has changed.
 func (w *watcher) writers(db *folio.DB) error {
 	var now []folio.Process
-	killed := map[int]bool{}
+	dead := map[int]bool{}
 	for _, p := range db.Processes() {
 		switch {
 		case p.Self || p.Role == roleReader:
 		case p.Dead:
-			killed[p.PID] = true
+			dead[p.PID] = true
 		default:
 			now = append(now, p)
 		}
@@ -180,8 +180,8 @@ func (w *watcher) writers(db *folio.DB) error {
 	for _, p := range w.there {
 		switch {
 		case has(now, p):
-		case killed[p.PID]:
-			errs = append(errs, w.say(fmt.Sprintf("process %d, which wrote, was killed", p.PID)))
+		case dead[p.PID]:
+			errs = append(errs, w.say(fmt.Sprintf("process %d, which wrote, has ended without closing the file", p.PID)))
 		default:
 			errs = append(errs, w.say(fmt.Sprintf("process %d, which wrote, has closed the file", p.PID)))
 		}
