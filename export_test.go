@@ -29,3 +29,6 @@ func Latch(db *DB, err error) { db.pager.Latch(err) }
 
 // WasClean tells whether the file was closed in order before db was opened.
 func WasClean(db *DB) bool { return db.head.meta.Clean }
+
+// Abandon ends db as the death of its process would.
+func Abandon(db *DB) error { return db.release() }

@@ -18,6 +18,9 @@ package folio
 //	S6  When a flush fails, the cache can show what the disk does not have for as long
 //	    as anybody has the file mapped. So nobody begins to write before all have
 //	    closed it.
+//	S7  A process that dies in a flush that fails tells nobody. So who takes over while
+//	    others have the file mapped writes once more what it has found: if that was
+//	    lost, it is there again.
 
 import (
 	"errors"
@@ -202,6 +205,9 @@ func (db *DB) recoverBeside(wait func() error) error {
 	db.pager.ForgetVerified() // a process that has died can have written any free page
 	if err := db.recover(); err != nil {
 		return err
+	}
+	if err := db.rewrite(); err != nil {
+		return fmt.Errorf("writing the newest commit again: %w", err)
 	}
 	side.Written(func(yield func(start, n uint64) bool) { yield(0, uint64(page.MaxID)) })
 	db.announce(db.head)

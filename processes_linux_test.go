@@ -378,3 +378,39 @@ func TestShareNoLockFile(t *testing.T) {
 	_, err = folio.Open(path, 0, &folio.Options{ReadOnly: true, Timeout: brief})
 	require.ErrorContains(t, err, "by way of another lock file")
 }
+
+// TestShareRewrites: who takes over from a process that has died, while others have the
+// file mapped, writes again what that one can have lost in its last flush.
+func TestShareRewrites(t *testing.T) {
+	for name, o := range map[string]folio.Options{
+		"record":  {},
+		"relaxed": {Durability: folio.DurabilityNone},
+		"weak":    {Durability: folio.DurabilityNone},
+		"flushes": {TwoFlushes: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "db")
+			w, err := folio.Open(path, 0o600, &o)
+			require.NoError(t, err)
+			n := 100
+			if name == "weak" {
+				n = 30000 // more than a record can list
+			}
+			putAll(t, w, 0, n, strings.Repeat("v", 100))
+			putAll(t, w, 0, n, strings.Repeat("w", 5000/n+90))
+			last := w.Stats()
+			r := openShared(t, path, folio.Options{ReadOnly: true})
+			require.NoError(t, folio.Abandon(w))
+			next := openShared(t, path, folio.Options{})
+			s := next.Stats()
+			if o.TwoFlushes {
+				require.EqualValues(t, 1, s.PageWrites, "the meta alone")
+			} else {
+				require.GreaterOrEqual(t, int64(s.PageWrites), last.TxStats.Pages/2)
+			}
+			want := map[string]int{strings.Repeat("w", 5000/n+90): n}
+			require.Equal(t, want, viewValues(t, r))
+			require.Equal(t, want, viewValues(t, next))
+		})
+	}
+}

@@ -266,16 +266,34 @@ func (db *DB) rewriteMeta(slot int) error {
 	return db.pager.Sync()
 }
 
+// rewrite writes what recovery has believed once more, the same bytes to the same
+// places, and flushes it: where others have the file mapped the cache cannot be
+// dropped, and can show what a failed flush has lost.
+func (db *DB) rewrite() error {
+	err := db.eachWritten(db.head.meta, func(id page.ID, b []byte) error {
+		return db.pager.Write(id, [][]byte{b})
+	})
+	if err != nil {
+		return err
+	}
+	return db.rewriteMeta(db.head.slot)
+}
+
 // complete tells whether all pages that m needs are on disk as the commit wrote them:
 // an error that wraps ErrCorrupt if not.
 func (db *DB) complete(m meta.Meta) error {
+	return db.eachWritten(m, func(page.ID, []byte) error { return nil })
+}
+
+// eachWritten is complete that calls each for all these pages, and returns its error.
+func (db *DB) eachWritten(m meta.Meta, each func(id page.ID, b []byte) error) error {
 	// A page that an earlier commit without a flush appended can be free by now: then
 	// no record has it, but the length is as lost.
 	if int64(m.HighWater)*int64(db.pageSize) > db.pager.FileSize() && !bugs.On(bugs.LengthUnchecked) {
 		return page.Corrupt(m.HighWater-1, 0, "the file ends before it")
 	}
 	if m.Weak {
-		return db.completeSince(&m)
+		return db.completeSince(&m, each)
 	}
 	if bugs.On(bugs.RecordUnchecked) {
 		return nil
@@ -313,6 +331,9 @@ func (db *DB) complete(m meta.Meta) error {
 		} else if p.ComputeChecksum(u.ID, m.FileID) != u.Sum {
 			return page.Corrupt(u.ID, p.Kind(), "wrong checksum")
 		}
+		if err := each(u.ID, p); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -320,9 +341,22 @@ func (db *DB) complete(m meta.Meta) error {
 // completeSince is complete for a weak meta: it verifies every page that is younger
 // than m.Since, which was durable. Older pages refer to older ones only, so there is
 // no need to look at them.
-func (db *DB) completeSince(m *meta.Meta) error {
-	if _, err := readSpace(db.pager, m); err != nil {
+func (db *DB) completeSince(m *meta.Meta, each func(id page.ID, b []byte) error) error {
+	s, err := readSpace(db.pager, m)
+	if err != nil {
 		return err
+	}
+	for _, l := range s.chain {
+		if l.Birth <= m.Since {
+			continue
+		}
+		b := make([]byte, int(l.Pages)*db.pageSize)
+		if err := db.readWhole(b, l.ID); err != nil {
+			return err
+		}
+		if err := each(l.ID, b); err != nil {
+			return err
+		}
 	}
 	var young []btree.Ref
 	note := func(r btree.Ref) {
@@ -349,12 +383,15 @@ func (db *DB) completeSince(m *meta.Meta) error {
 		}
 		budget -= pages
 		if r.Bytes > 0 {
-			if err := db.verifyRun(r, m); err != nil {
+			if err := db.verifyRun(r, m, each); err != nil {
 				return err
 			}
 			continue
 		}
 		if err := db.verifyNode(b, r, m); err != nil {
+			return err
+		}
+		if err := each(r.ID, b); err != nil {
 			return err
 		}
 		btree.Refs(b, 0, note)
@@ -373,7 +410,7 @@ func (db *DB) verifyNode(b page.Page, r btree.Ref, m *meta.Meta) error {
 	return btree.Verify(b, r.ID, m.HighWater)
 }
 
-func (db *DB) verifyRun(r btree.Ref, m *meta.Meta) error {
+func (db *DB) verifyRun(r btree.Ref, m *meta.Meta, each func(id page.ID, b []byte) error) error {
 	run := make([]byte, btree.RunPages(r.Bytes, db.pageSize)*db.pageSize)
 	if err := db.readWhole(run, r.ID); err != nil {
 		return err
@@ -381,7 +418,10 @@ func (db *DB) verifyRun(r btree.Ref, m *meta.Meta) error {
 	if err := btree.VerifyRunHeader(run, r.ID, r.Birth, m.FileID, r.Bytes, db.pageSize); err != nil {
 		return err
 	}
-	return btree.VerifyRunData(run, r.ID, m.FileID)
+	if err := btree.VerifyRunData(run, r.ID, m.FileID); err != nil {
+		return err
+	}
+	return each(r.ID, run)
 }
 
 // readWhole reads pages that must be in the file.
