@@ -122,7 +122,7 @@ crash: ## stop a database at every point of short runs
 	$(GO) test -run Crash -short .
 
 .PHONY: crash-long
-crash-long: ## a million states and more; CRASHES (20) times as many random ones, SEED= repeats a run
+crash-long: ## the same with CRASHES times (20) as many random ones, and a line with the sum; SEED= repeats a run
 	$(GO) test -run Crash -v -timeout 0 . -crash.n $(or $(CRASHES),20) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-bugs
