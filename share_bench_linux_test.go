@@ -5,8 +5,10 @@ package folio_test
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/foliodb/folio"
 )
@@ -41,9 +43,19 @@ func benchModes(b *testing.B, reading bool, run func(b *testing.B, db *folio.DB)
 				require.NoError(b, err)
 				defer db.Close()
 			}
+			begun := cpuTime(b)
 			run(b, db)
+			b.ReportMetric(float64(cpuTime(b)-begun)/float64(b.N), "cpu-ns/op")
 		})
 	}
+}
+
+// cpuTime returns what the process has used of the processors, which other processes
+// disturb less than the time it takes.
+func cpuTime(b *testing.B) time.Duration {
+	var u unix.Rusage
+	require.NoError(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func BenchmarkShareView(b *testing.B) {

@@ -25,10 +25,12 @@ import (
 	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
-var shareCases = []struct {
+type shareCase struct {
 	name string
 	run  func(dir string) error
-}{
+}
+
+var shareCases = []shareCase{
 	{"a snapshot beside a writer", func(dir string) error { return shareSnapshot(dir, false) }},
 	{"a snapshot beside two writers", func(dir string) error { return shareSnapshot(dir, true) }},
 	{"damage to a page that was verified before", shareDamage},

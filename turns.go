@@ -12,7 +12,8 @@ package folio
 //	    finds that the one before has not, which died then, recovers the file as Open
 //	    does: its pages and its transaction numbers may be in it.
 //	T4  While others wait for the lock, no transaction begins here on top of those that
-//	    are under way: they end, the lock is let go, and this process waits as well.
+//	    are under way, except those that have waited here since before the turn began:
+//	    they end, the lock is let go, and this process waits as well.
 //	T5  Close keeps new transactions out, wakes those that wait for their turn, and then
 //	    waits until the others have ended and settled.
 //
@@ -42,6 +43,8 @@ type turns struct {
 	mu      sync.Mutex
 	users   int           // write transactions that have the lock, or wait for DB.writer with it
 	moving  bool          // somebody gets the lock, or lets it go
+	waiting int           // transactions that wait for changed
+	guests  int           // of them, those that may still begin in this turn (T4)
 	changed chan struct{} // closed at each change of users to or from 0
 
 	// Guarded by DB.writer:
@@ -79,7 +82,8 @@ func (t *turns) enter(ctx context.Context) error {
 			t.mu.Unlock()
 			return ErrDatabaseNotOpen
 		}
-		if t.users > 0 && !t.moving && !t.side.OthersWait() {
+		if t.users > 0 && !t.moving && (t.guests > 0 || !t.side.OthersWait()) {
+			t.guests = max(0, t.guests-1)
 			t.users++
 			t.mu.Unlock()
 			return nil
@@ -91,15 +95,29 @@ func (t *turns) enter(ctx context.Context) error {
 			t.moved(err == nil)
 			return err
 		}
-		changed := t.changed
-		t.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := t.wait(ctx); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// wait waits for a change, or until ctx is done. It needs mu, and lets it go.
+func (t *turns) wait(ctx context.Context) error {
+	changed := t.changed
+	t.waiting++
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		t.waiting--
+		t.mu.Unlock()
+	}()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // lock waits for the lock until ctx is done or Close comes.
@@ -143,9 +161,9 @@ func (t *turns) tryEnter() (bool, error) {
 func (t *turns) moved(got bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.moving = false
+	t.moving, t.guests = false, 0
 	if got {
-		t.users, t.fresh = 1, true
+		t.users, t.guests, t.fresh = 1, t.waiting, true
 	}
 	close(t.changed)
 	t.changed = make(chan struct{})

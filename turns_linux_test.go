@@ -196,3 +196,27 @@ func TestTurnsEnd(t *testing.T) {
 		return nil
 	}))
 }
+
+// TestTurnsShareFlushes: goroutines that wait for a turn of their process have it
+// together, also while others wait.
+func TestTurnsShareFlushes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	const goroutines, each = 8, 40
+	dbs := []*folio.DB{openShared(t, path, shareWriters), openShared(t, path, shareWriters)}
+	errs := make(chan error)
+	for i := range 2 * goroutines {
+		go func() {
+			var err error
+			for range each {
+				err = errors.Join(err, dbs[i%2].Update(addOne))
+			}
+			errs <- err
+		}()
+	}
+	for range 2 * goroutines {
+		require.NoError(t, <-errs)
+	}
+	groups := dbs[0].Stats().TxStats.Groups + dbs[1].Stats().TxStats.Groups
+	t.Log(2*goroutines*each, "transactions,", groups, "flushes")
+	require.Less(t, groups, int64(2*goroutines*each*6/10))
+}

@@ -64,6 +64,15 @@ func (c *change) some(large bool) error {
 		return c.puts(60+c.rnd.IntN(500), 1500) // spilled
 	case p < 88:
 		return c.puts(1+c.rnd.IntN(2), 150<<10)
+	case p < 90:
+		return c.puts(8, 2<<20)
+	case p < 93:
+		for range 12 { // so that the file shrinks
+			if err := c.drop(); err != nil {
+				return err
+			}
+		}
+		return nil
 	default:
 		return c.drop()
 	}

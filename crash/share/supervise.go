@@ -128,6 +128,13 @@ func (s *supervisor) start(writes bool) error {
 	p.cmd = exec.Command(self, command, "-dir", s.dir, "-path", s.path(), "-name", name, "-mode", s.mode,
 		fmt.Sprintf("-writes=%t", writes), fmt.Sprintf("-seed=%d", s.rnd.Uint64()), fmt.Sprintf("-bug=%d", s.bug))
 	p.cmd.Stderr = &p.stderr
+	if os.Getuid() == 0 && s.rnd.IntN(3) == 0 {
+		// As in a container: it is process 1, and so are others.
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	}
+	if _, err := p.cmd.StdinPipe(); err != nil {
+		return err
+	}
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}

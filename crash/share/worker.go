@@ -8,9 +8,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -47,6 +49,10 @@ func workerMain(args []string) int {
 	f.IntVar(&w.bug, "bug", 0, "")
 	_ = f.Parse(args)
 	plant(bugs.Bug(w.bug))
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(2) // the supervisor has died
+	}()
 	if err := w.run(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", w.name, err)
 		return 1
@@ -130,6 +136,10 @@ func (w *worker) use(db *folio.DB, rnd *rand.Rand, life uint64) error {
 		start(1, w.read)
 	} else {
 		start(2+rnd.IntN(4), w.read)
+	}
+	if rnd.IntN(4) == 0 {
+		// A process that is about to be another program has copies of all handles.
+		start(1, func(*folio.DB, *rand.Rand, func() bool) error { return exec.Command("true").Run() })
 	}
 	wg.Wait()
 	close(errs)

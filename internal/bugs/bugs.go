@@ -47,6 +47,7 @@ const (
 	ReloadLeftOut         // a turn begins with the state of the last one here
 	SettledUnflushed      // a turn ends in order without a flush
 	TurnUnmarked          // nobody can tell that a turn was not ended
+	LookedOnce            // a reader does not look again once it has a slot
 	End                   // behind the last
 )
 
@@ -57,7 +58,7 @@ var names = [End]string{
 	"RecordOnlyOwn", "NumberReused", "CleanUnsynced", "CacheTrusted", "CreateUnsynced", "DirUnsynced",
 	"ShrinkTooFar", "CleanNotRewritten", "CacheNotDropped", "RecordNotDropped", "DropNarrow",
 	"SpoiltBelieved", "MarksKept", "ForeignIgnored", "HoldLeftOut", "RingUnread", "AnnounceFirst", "ReloadLeftOut",
-	"SettledUnflushed", "TurnUnmarked",
+	"SettledUnflushed", "TurnUnmarked", "LookedOnce",
 }
 
 func (b Bug) String() string { return names[b] }
