@@ -399,7 +399,7 @@ func (c *commit) write() error {
 	if bugs.On(bugs.NoFirstFlush) && !c.spilled || bugs.On(bugs.SpillOneFlush) && c.spilled {
 		return c.db.writeMeta(&c.meta, slot)
 	}
-	if err := p.Sync(); err != nil {
+	if err := c.db.flushMeta(slot); err != nil {
 		return err
 	}
 	return c.db.writeMeta(&c.meta, slot)
@@ -432,19 +432,23 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 		write = db.pager.ReplaceMeta
 	}
 	if err := write(slot, b[:]); err != nil {
-		return errors.Join(err, db.pager.RestoreMeta(slot, db.metas[slot][:]))
+		return errors.Join(err, db.pager.UndoMeta(slot, db.metas[slot][:]))
 	}
 	db.metas[slot] = b
 	return nil
 }
 
 // flushMeta flushes what storeMeta has stored to slot, and everything before. If that
-// fails, what the slot held when the other one became durable is put back, so that
-// nobody takes anything newer for durable.
+// fails, slot, beside the durable meta, is spoilt: nobody may take what it holds for
+// durable, and the next one to open the file must see that something was cut off, and
+// not believe what it finds in the cache (recover.go). What it held before the commit
+// would be no good: the commit has written over pages that it needs.
 func (db *DB) flushMeta(slot int) error {
 	err := db.pager.Sync()
 	if err != nil && !bugs.On(bugs.MetaNotPutBack) {
-		err = errors.Join(err, db.pager.RestoreMeta(slot, db.older[:]))
+		b := db.metas[slot]
+		meta.Spoil(b[:], slot)
+		err = errors.Join(err, db.pager.UndoMeta(slot, b[:]))
 	}
 	return err
 }

@@ -71,7 +71,6 @@ type DB struct {
 	durableTx atomic.Uint64
 	unsynced  unsynced                       // what was written since
 	metas     [page.NumMetas][meta.Size]byte // as they are in the file
-	older     [meta.Size]byte                // in the slot beside durable, when that became so
 	flusher   flusher
 
 	batchMu sync.Mutex
@@ -158,9 +157,10 @@ func (db *DB) TryBegin() (*Tx, error) {
 	if db.opts.ReadOnly {
 		return nil, ErrDatabaseReadOnly
 	}
-	if ok, err := db.turns.tryEnter(); err != nil {
-		return nil, fmt.Errorf("folio: taking the turn to write: %w", err)
-	} else if !ok {
+	switch ok, err := db.turns.tryEnter(); {
+	case err != nil:
+		return nil, err
+	case !ok:
 		return nil, ErrWriterBusy
 	}
 	if !db.writer.tryLock() {
@@ -275,6 +275,7 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
 // makes what was committed with less than DurabilityFull durable. Closing a closed
 // database does nothing.
 func (db *DB) Close() error {
+	db.turns.close()
 	_ = db.writer.lock(context.Background())
 	defer db.writer.unlock()
 	if db.current.Load() == nil {

@@ -42,8 +42,8 @@ var (
 // Errors of opening and of using a database. They are returned as they are and
 // may be compared with ==.
 var (
-	// ErrTimeout means that another process, or another Open, kept the file
-	// locked for longer than Options.Timeout.
+	// ErrTimeout means that another process, or another Open, had the file in a way
+	// that does not go with Options.Sharing, for longer than Options.Timeout.
 	ErrTimeout = errors.New("timeout: the file is in use by another process")
 	// ErrDatabaseNotOpen means that the database has been closed.
 	ErrDatabaseNotOpen = errors.New("database not open")

@@ -23,3 +23,12 @@ func (tx *Tx) GroupFull() bool { return 2*(tx.store.pages+8) > tx.store.maxDirty
 func SalvageFS(fsys vfs.FS, in, out string, o *SalvageOptions) (*SalvageReport, error) {
 	return salvageFS(fsys, in, out, 0o600, o)
 }
+
+// Latch makes db fail as if a sync had failed.
+func Latch(db *DB, err error) { db.pager.Latch(err) }
+
+// WasClean tells whether the file was closed in order before db was opened.
+func WasClean(db *DB) bool { return db.head.meta.Clean }
+
+// Abandon ends db as the death of its process would.
+func Abandon(db *DB) error { return db.release() }

@@ -20,15 +20,17 @@ import (
 )
 
 // Open opens the database at path, and creates it with permissions mode if there
-// is none. The file is locked until Close: for others altogether, or, with
-// Options.ReadOnly, for writers. Nil options are DefaultOptions; they are copied.
+// is none. Until Close, other processes may read the file, or read and write it, as
+// Options.Sharing says; Open waits for those that do not go with that. Nil options are
+// DefaultOptions; they are copied.
 //
 // A new file appears under its name only when it is complete and durable. Opening
 // a file that was not closed properly takes no longer: it checks what the last
 // commit wrote (see DB.Info).
 //
-// Errors are ErrTimeout, ErrInvalid, ErrVersionMismatch, ErrCorrupt, and those of
-// the operating system.
+// Errors are ErrTimeout, which can come wrapped with the reason, ErrInvalid,
+// ErrVersionMismatch, ErrCorrupt, ErrLatched (a flush failed in a process that has the
+// file open), and those of the operating system.
 func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
 	o := *DefaultOptions
 	if options != nil {

@@ -252,6 +252,9 @@ func (db *DB) writeGroup(keepLock bool) {
 	if bugs.On(bugs.PublishFirst) && err == nil {
 		db.current.Store(c.next)
 	}
+	if bugs.On(bugs.AnnounceFirst) && err == nil {
+		db.announce(c.next)
+	}
 	if flush && !keepLock {
 		db.writer.unlock()
 	}

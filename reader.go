@@ -86,7 +86,7 @@ func (r *reader) Run(id page.ID, birth page.TxID, n int) ([]byte, error) {
 			return btree.RunData(run, n), nil
 		}
 	}
-	return r.readRun(id, birth, n, r.verify != VerifyFirst || n <= verifyRunMax)
+	return r.readRun(id, birth, n, r.verify != VerifyFirst || n <= verifyRunMax || r.view.Changeable())
 }
 
 // readRun verifies the run at id, with its data if full, and returns the data.

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/meta"
 	"github.com/foliodb/folio/pager"
@@ -57,7 +58,7 @@ func (db *DB) loadSpace() error {
 	if err == nil {
 		l, err = n.list(m.HighWater)
 	}
-	if live := db.liveSnapshots(); err == nil && len(live) > 0 && live[0] < m.TxID {
+	if live := db.liveSnapshots(); err == nil && len(live) > 0 && live[0] < m.TxID && !bugs.On(bugs.HoldLeftOut) {
 		err = l.HoldSince(live[0], n.checkpointed, n.deltas)
 	}
 	if err != nil {

@@ -110,12 +110,12 @@ func (n *counters) space(l *freelist.List) {
 }
 
 // Stats returns the counters, which are those of this process, and the state of the
-// database. It waits for no transaction and reads no page; the numbers need not be of
-// one instant.
+// database. It waits for nobody and reads no page; the numbers need not be of one
+// instant.
 func (db *DB) Stats() Stats {
 	var s Stats
-	snap, err := db.newest()
-	if err != nil {
+	snap := db.latest()
+	if snap == nil {
 		return s
 	}
 	n := &db.stats
@@ -125,7 +125,7 @@ func (db *DB) Stats() Stats {
 	}
 	// Before the first write transaction nothing can be pending.
 	s.FreePageN = int(snap.meta.Freelist.FreePages)
-	if n.known.Load() {
+	if now := db.current.Load(); n.known.Load() && now != nil && now.seq == snap.seq {
 		s.FreePageN, s.PendingPageN = int(n.free.Load()), int(n.pending.Load())
 	}
 	s.FreeAlloc = (s.FreePageN + s.PendingPageN) * db.pageSize
@@ -137,6 +137,9 @@ func (db *DB) Stats() Stats {
 	}
 	p := db.pager.Stats()
 	s.FileSize, s.Size = p.FileSize, int64(snap.meta.HighWater)*int64(db.pageSize)
+	if db.follows {
+		s.FileSize = int64(db.side.Counters().FileSize.Load())
+	}
 	s.Flushes, s.Writes, s.PageWrites, s.ByteWrites = p.Syncs, p.Writes, p.PagesWritten, p.BytesWritten
 	return s
 }
@@ -160,8 +163,8 @@ type Info struct {
 
 // Info returns a description of the file, or nil if the database is closed.
 func (db *DB) Info() *Info {
-	snap, err := db.newest()
-	if err != nil {
+	snap := db.latest()
+	if snap == nil {
 		return nil
 	}
 	m := &snap.meta

@@ -13,18 +13,21 @@ package folio
 //	    does: its pages and its transaction numbers may be in it.
 //	T4  While others wait for the lock, no transaction begins here on top of those that
 //	    are under way: they end, the lock is let go, and this process waits as well.
+//	T5  Close keeps new transactions out, wakes those that wait for their turn, and then
+//	    waits until the others have ended and settled.
 //
 // So at each time one process at most writes, and it knows the newest state; that is
 // all that the rest of folio needs.
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/sidecar"
+	"github.com/foliodb/folio/meta"
 )
 
 // turns is the transaction lock as this process sees it. The methods of a nil one do
@@ -32,6 +35,9 @@ import (
 type turns struct {
 	db   *DB
 	side *sidecar.Sidecar
+
+	open context.Context // done when Close begins
+	stop context.CancelFunc
 
 	mu      sync.Mutex
 	users   int           // write transactions that have the lock, or wait for DB.writer with it
@@ -44,13 +50,35 @@ type turns struct {
 }
 
 func newTurns(db *DB) *turns {
-	return &turns{db: db, side: db.side, changed: make(chan struct{}), unread: true}
+	t := &turns{db: db, side: db.side, changed: make(chan struct{}), unread: true}
+	t.open, t.stop = context.WithCancel(context.Background())
+	return t
+}
+
+// close is T5.
+func (t *turns) close() {
+	if t == nil {
+		return
+	}
+	t.stop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.users > 0 || t.moving {
+		changed := t.changed
+		t.mu.Unlock()
+		<-changed
+		t.mu.Lock()
+	}
 }
 
 // enter waits until this process has the lock.
 func (t *turns) enter(ctx context.Context) error {
 	for t != nil {
 		t.mu.Lock()
+		if t.open.Err() != nil {
+			t.mu.Unlock()
+			return ErrDatabaseNotOpen
+		}
 		if t.users > 0 && !t.moving && !t.side.OthersWait() {
 			t.users++
 			t.mu.Unlock()
@@ -59,7 +87,7 @@ func (t *turns) enter(ctx context.Context) error {
 		if t.users == 0 && !t.moving {
 			t.moving = true
 			t.mu.Unlock()
-			err := t.side.LockTx(ctx)
+			err := t.lock(ctx)
 			t.moved(err == nil)
 			return err
 		}
@@ -74,12 +102,27 @@ func (t *turns) enter(ctx context.Context) error {
 	return nil
 }
 
+// lock waits for the lock until ctx is done or Close comes.
+func (t *turns) lock(ctx context.Context) error {
+	if ok, err := t.side.TryLockTx(); ok || err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(t.open, func() { cancel(ErrDatabaseNotOpen) })()
+	return t.side.LockTx(ctx)
+}
+
 // tryEnter is enter that does not wait, and tells whether the lock is there.
 func (t *turns) tryEnter() (bool, error) {
 	if t == nil {
 		return true, nil
 	}
 	t.mu.Lock()
+	if t.open.Err() != nil {
+		t.mu.Unlock()
+		return false, ErrDatabaseNotOpen
+	}
 	if t.moving || t.users > 0 && t.side.OthersWait() {
 		t.mu.Unlock()
 		return false, nil
@@ -131,7 +174,7 @@ func (t *turns) settle() {
 	db.token.take(false)
 	defer db.token.release()
 	if snap := db.current.Load(); snap != nil && db.pager.Err() == nil && !t.fresh {
-		if db.makeDurable(snap) == nil {
+		if bugs.On(bugs.SettledUnflushed) || db.makeDurable(snap) == nil {
 			t.side.Settle(snap.seq, uint64(db.nextTxID))
 		}
 	}
@@ -153,17 +196,27 @@ func (t *turns) begin() error {
 	db := t.db
 	db.token.take(true)
 	defer db.token.release()
-	next, seq := t.side.Settled()
+	number, seq := t.side.Settled()
+	next := page.TxID(number)
 	var err error
 	switch {
-	case seq != t.side.Seq():
+	case seq != t.side.Seq(), next > meta.MaxTxID:
 		err = db.recoverBeside(db.patience())
-	case t.unread || seq != db.head.seq:
-		err = db.reload(page.TxID(next))
+	case (t.unread || seq != db.head.seq) && !bugs.On(bugs.ReloadLeftOut):
+		err = db.reload(next)
+	case db.fileHolds(db.head):
+		// Others have published nothing, but can have used numbers and changed the
+		// length of the file: for what they rolled back, or had no room for.
+		db.nextTxID = max(db.nextTxID, next)
+		err = db.pager.Refresh()
+	default: // somebody has tampered with the sidecar
+		err = db.recoverBeside(db.patience())
 	}
 	if err == nil {
 		t.fresh, t.unread = false, false
-		t.side.Settle(0, 0)
+		if !bugs.On(bugs.TurnUnmarked) {
+			t.side.Settle(0, 0)
+		}
 	}
 	return err
 }
@@ -187,17 +240,21 @@ func (db *DB) reload(next page.TxID) error {
 	if err != nil {
 		return err
 	}
-	slots := db.readSlots()
-	if s := slots[snap.slot]; s.Err != nil || s.Meta.TxID != snap.meta.TxID {
-		return fmt.Errorf("folio: %w: the file does not say what was published: transaction %d",
-			errors.Join(ErrCorrupt, s.Err), snap.meta.TxID)
+	if !db.fileHolds(snap) {
+		return fmt.Errorf("folio: %w: the file does not say what was published: transaction %d", ErrCorrupt, snap.meta.TxID)
 	}
 	db.startOver()
 	db.current.Store(snap)
 	db.head = snap
 	db.becameDurable(snap)
-	db.nextTxID, db.secured = next, true
+	db.nextTxID = max(next, snap.meta.TxID+1)
 	return nil
+}
+
+// fileHolds tells whether the meta of snap is the newest in the file. It needs the token.
+func (db *DB) fileHolds(snap *snapshot) bool {
+	newest := newestWhole(db.readSlots())
+	return newest != nil && newest.TxID == snap.meta.TxID || bugs.On(bugs.ReloadLeftOut) || bugs.On(bugs.TurnUnmarked)
 }
 
 // startOver forgets what was known of the newest state. It needs the writer lock.
@@ -206,19 +263,20 @@ func (db *DB) startOver() {
 	db.space, db.drawn, db.secured = nil, 0, false
 }
 
-// alone tells whether Close may write: this process has the lock, no other one writes,
-// and snap, the newest that this process knows, is the newest there is. The lock goes
-// with the file. What Close writes nobody has settled, then.
+// alone tells whether Close, after close, may write: this process has the lock, no other
+// one writes, and snap, the newest that this process knows, is the newest there is. The
+// lock goes with the file. What Close writes nobody has settled, then.
 func (t *turns) alone(snap *snapshot) bool {
 	if t == nil {
 		return true
 	}
-	if ok, err := t.tryEnter(); !ok || err != nil {
+	if ok, err := t.side.TryLockTx(); !ok || err != nil {
 		return false
 	}
 	only, err := t.side.OnlyWriter()
-	if err != nil || !only || t.side.Seq() != snap.seq || t.side.Failed() {
-		return false
+	_, settled := t.side.Settled()
+	if err != nil || !only || settled != snap.seq || t.side.Seq() != snap.seq || t.side.Failed() {
+		return false // if it is not settled, one that died has written more: Open finds out
 	}
 	t.side.Settle(0, 0)
 	return true

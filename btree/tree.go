@@ -105,7 +105,9 @@ type Tree struct {
 // Init makes t the read-only tree of h. own is what follows the header when the tree
 // has no pages.
 func (t *Tree) Init(r Reader, h Header, own []byte) {
-	*t = Tree{r: r, root: h.Root, birth: h.Birth, count: h.Count}
+	// One by one: to build a Tree and copy it takes several times as long.
+	*t = Tree{}
+	t.r, t.root, t.birth, t.count = r, h.Root, h.Birth, h.Count
 	if h.Root == 0 && len(own) > 0 {
 		t.own = node(own)
 	}

@@ -6,25 +6,32 @@ package sidecar
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/foliodb/folio/internal/vfs"
 )
 
-// begin makes the file new: A2. Written bytes are what keeps a full disk an error
-// here instead of a fault at some store through the mapping.
+// begin makes the file new: A2. That the bytes are written, and overwritten in place,
+// is what keeps a full disk an error here instead of a fault at some store through
+// the mapping. The first block is among them: who has got here can claim it.
 func (s *Sidecar) begin() (step, error) {
 	own, err := fileID(s.file)
 	if err != nil {
 		return 0, err
 	}
 	l := label{Mark: mark, Nonce: rand.Uint64N(maxNonce), Data: s.id, Own: own}
-	b := make([]byte, blocksOff)
+	b := make([]byte, blocksOff+pageSize)
 	if _, err := binary.Encode(b, binary.NativeEndian, l); err != nil {
 		return 0, err
 	}
+	s.giveToOwner()
+	vfs.OverwriteInPlace(s.file)
 	if _, err := s.file.WriteAt(b, 0); err != nil {
 		// Nobody is attached, and the next one may find room.
+		if vfs.IsNoSpace(err) {
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
 		return 0, errors.Join(err, vfs.OS().Remove(s.name))
 	}
 	if ok, err := s.lockNonce(nonces + int64(l.Nonce)); err != nil || !ok {

@@ -76,15 +76,33 @@ func (s *Sidecar) unlockBlock(i int) error {
 	return s.fileLocks.UnlockRange(byteBlocks+int64(i), 1)
 }
 
-// blocks is how many blocks there are to look at.
-func (s *Sidecar) blocks() int { return int(min(s.head.blocks.Load(), maxBlocks)) }
+// blocks is how many blocks there are to look at. Who counts one has written it before;
+// so if the file is shorter, somebody has spoilt the number, and to believe it would be
+// a fault.
+func (s *Sidecar) blocks() int {
+	n := min(s.head.blocks.Load(), maxBlocks)
+	if n > s.written.Load() {
+		if size, err := s.file.Size(); err == nil {
+			s.written.Store(uint64(max(0, size-blocksOff)) / pageSize)
+		}
+	}
+	return int(min(n, s.written.Load()))
+}
 
-// freeBlocks frees the blocks of this handle.
-func (s *Sidecar) freeBlocks() error {
-	var errs []error
+// freeBlocks frees all slots of this handle.
+func (s *Sidecar) freeBlocks() {
 	for i, own := range s.own {
 		if own {
 			s.block(i).free()
+		}
+	}
+}
+
+// unlockBlocks gives the blocks of this handle away.
+func (s *Sidecar) unlockBlocks() error {
+	var errs []error
+	for i, own := range s.own {
+		if own {
 			errs = append(errs, s.unlockBlock(i))
 			s.own[i] = false
 		}

@@ -6,6 +6,9 @@ package vfs
 // such a one cannot be told, and is false, as is everything but files of OS on
 // Linux.
 func NetworkFile(f File) bool {
-	of, ok := f.(*osFile)
-	return ok && of.network()
+	n, ok := f.(interface{ OnNetwork() bool })
+	if !ok {
+		n, ok = Innermost(f).(interface{ OnNetwork() bool })
+	}
+	return ok && n.OnNetwork()
 }

@@ -9,7 +9,7 @@ import (
 // have been replaced since. For files of another FS than OS the error is
 // errors.ErrUnsupported.
 func SameFile(f File, name string) (bool, error) {
-	of, ok := f.(*osFile)
+	of, ok := Innermost(f).(*osFile)
 	if !ok {
 		return false, errors.ErrUnsupported
 	}

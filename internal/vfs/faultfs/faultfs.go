@@ -57,6 +57,9 @@ type Plan struct {
 	// NoMapWritable makes MapWritable return errors.ErrUnsupported. Set it
 	// before the plan is used.
 	NoMapWritable bool
+	// Shared lets the locks and the identity of a file be seen, which others need
+	// that have it open. Set it before the plan is used.
+	Shared bool
 
 	mu     sync.Mutex
 	faults []*Fault
@@ -167,6 +170,14 @@ func (w *faultFS) SyncDir(dir string) error {
 type faultFile struct {
 	vfs.File
 	plan *Plan
+}
+
+// Unwrap is for vfs.Innermost.
+func (w *faultFile) Unwrap() vfs.File {
+	if w.plan.Shared {
+		return w.File
+	}
+	return nil
 }
 
 func (w *faultFile) ReadAt(b []byte, off int64) (int, error) {

@@ -1,0 +1,198 @@
+package folio_test
+
+// Goal: what can go wrong while handles of several processes take turns to write, or
+// leave, does not. Two handles in one process are as good as two processes.
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foliodb/folio"
+)
+
+var shareWriters = folio.Options{Sharing: folio.ShareWriters}
+
+func addOne(tx *folio.Tx) error {
+	b, err := tx.CreateBucketIfNotExists([]byte("b"))
+	if err != nil {
+		return err
+	}
+	_, err = b.NextSequence()
+	return err
+}
+
+// returned waits for what comes from c, which must not take long.
+func returned(t *testing.T, c <-chan error, what string) error {
+	t.Helper()
+	select {
+	case err := <-c:
+		return err
+	case <-time.After(10 * time.Second):
+		require.Fail(t, what+" does not return")
+		return nil
+	}
+}
+
+// TestTurnsAreFair: whoever writes without a pause does not keep others waiting for long.
+func TestTurnsAreFair(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	busy, other := openShared(t, path, shareWriters), openShared(t, path, shareWriters)
+	var stop atomic.Bool
+	ended := make(chan error)
+	for range 4 {
+		go func() {
+			var err error
+			for !stop.Load() && err == nil {
+				err = busy.Update(addOne)
+			}
+			ended <- err
+		}()
+	}
+	var longest, sum time.Duration
+	for range 50 {
+		begun := time.Now()
+		require.NoError(t, other.Update(addOne))
+		longest = max(longest, time.Since(begun))
+		sum += time.Since(begun)
+	}
+	stop.Store(true)
+	for range 4 {
+		require.NoError(t, <-ended)
+	}
+	t.Log("mean", sum/50, "longest", longest)
+	require.Less(t, longest, 2*time.Second)
+}
+
+// TestTurnsCloseWakesWaiters: a handle that is closed does not wait for its turn.
+func TestTurnsCloseWakesWaiters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	a, b := openShared(t, path, shareWriters), openShared(t, path, shareWriters)
+	tx, err := a.Begin(true)
+	require.NoError(t, err)
+	updates := make(chan error)
+	for range 3 {
+		go func() { updates <- b.Update(addOne) }()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), brief)
+	defer cancel()
+	_, err = b.BeginContext(ctx, true)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = b.TryBegin()
+	require.True(t, err == folio.ErrWriterBusy, "%v", err)
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close() }()
+	require.NoError(t, returned(t, closed, "Close"))
+	for range 3 {
+		require.Equal(t, folio.ErrDatabaseNotOpen, returned(t, updates, "Update"))
+	}
+	_, err = b.TryBegin()
+	require.Equal(t, folio.ErrDatabaseNotOpen, err)
+	require.Equal(t, folio.ErrDatabaseNotOpen, b.Update(addOne))
+	require.NoError(t, tx.Rollback())
+	require.NoError(t, a.Update(addOne))
+}
+
+// TestTurnsCloseSettles: Close makes durable, and notes in the file, what has been
+// committed by a goroutine that is just about to let the turn go.
+func TestTurnsCloseSettles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	for range 50 {
+		w := openShared(t, path, shareWriters)
+		r := openShared(t, path, folio.Options{ReadOnly: true})
+		before := newestID(t, r)
+		done := make(chan error)
+		go func() {
+			done <- w.Update(func(tx *folio.Tx) error {
+				return errors.Join(tx.SetDurability(folio.DurabilityNone), addOne(tx))
+			})
+		}()
+		for newestID(t, r) == before {
+		}
+		require.NoError(t, r.Close())
+		require.NoError(t, w.Close())
+		require.NoError(t, <-done)
+		last := openShared(t, path, folio.Options{ReadOnly: true, Sharing: folio.ShareNothing})
+		require.True(t, folio.WasClean(last))
+		require.NoError(t, last.Close())
+	}
+}
+
+func newestID(t *testing.T, db *folio.DB) (id int) {
+	t.Helper()
+	require.NoError(t, db.View(func(tx *folio.Tx) error { id = tx.ID(); return nil }))
+	return id
+}
+
+// TestTurnsAfterRollback: the numbers of a transaction whose pages are in the file are
+// not used again, by another process either, though it published nothing.
+func TestTurnsAfterRollback(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	o := shareWriters
+	o.MaxDirty = 64 << 10
+	a, b := openShared(t, path, o), openShared(t, path, o)
+	require.NoError(t, a.Update(addOne))
+	require.NoError(t, b.Update(addOne))
+	require.NoError(t, a.Update(addOne))
+	tx, err := b.Begin(true)
+	require.NoError(t, err)
+	used := tx.ID()
+	bucket, err := tx.CreateBucketIfNotExists([]byte("large"))
+	require.NoError(t, err)
+	for i := range 500 {
+		require.NoError(t, bucket.Put(key(i), []byte(strings.Repeat("x", 1000))))
+	}
+	require.NoError(t, tx.Rollback())
+	tx, err = a.Begin(true)
+	require.NoError(t, err)
+	require.Greater(t, tx.ID(), used)
+	require.NoError(t, tx.Rollback())
+}
+
+// TestTurnsEnd: however a transaction ends, another process gets its turn.
+func TestTurnsEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	a, b := openShared(t, path, shareWriters), openShared(t, path, shareWriters)
+	other := func() {
+		t.Helper()
+		done := make(chan error, 1)
+		go func() { done <- b.Update(addOne) }()
+		require.NoError(t, returned(t, done, "Update"))
+	}
+	require.Panics(t, func() { _ = a.Update(func(tx *folio.Tx) error { panic("no") }) })
+	other()
+	require.Error(t, a.Update(func(tx *folio.Tx) error { return errors.New("no") }))
+	other()
+	require.NoError(t, a.Update(func(tx *folio.Tx) error {
+		tx.OnCommit(func() {
+			other()
+			require.NoError(t, a.Update(addOne))
+		})
+		return addOne(tx)
+	}))
+	require.NoError(t, a.Batch(addOne))
+	other()
+	tx, err := a.TryBegin()
+	require.NoError(t, err)
+	require.NoError(t, addOne(tx))
+	require.NoError(t, tx.Commit())
+	other()
+	gone := make(chan error, 1)
+	go func() {
+		defer close(gone)
+		_ = a.Update(func(tx *folio.Tx) error { runtime.Goexit(); return nil })
+	}()
+	<-gone
+	other()
+	require.NoError(t, a.View(func(tx *folio.Tx) error {
+		require.EqualValues(t, 10, tx.Bucket([]byte("b")).Sequence())
+		return nil
+	}))
+}
