@@ -18,18 +18,11 @@ import (
 //	    FreePages puts it back.
 
 // List is the set of pages of a file that no tree uses. The zero value is not
-// ready; see New and Load. Its methods must not be called concurrently.
+// ready; see Load. Its methods must not be called concurrently.
 type List struct {
 	free    space
 	zone    zone
 	pending pending
-}
-
-// New returns an empty list.
-func New() *List {
-	l := &List{free: newSpace(), zone: newZone()}
-	l.free.indexSizes()
-	return l
 }
 
 // Free returns the number of pages that can be reused now.
