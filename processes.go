@@ -329,7 +329,7 @@ func (db *DB) published() (m meta.Meta, slot int, seq uint64, err error) {
 	if err != nil {
 		return m, slot, seq, fmt.Errorf("folio: what another process has published: %w", err)
 	}
-	if old := db.head; old != nil && (m.FileID != old.meta.FileID || int(m.PageSize) != db.pageSize) {
+	if old := db.seen.newest.Load(); old != nil && (m.FileID != old.meta.FileID || int(m.PageSize) != db.pageSize) {
 		return m, slot, seq, fmt.Errorf("folio: %w: another file has been written over it: open it again", ErrInvalid)
 	}
 	return m, slot, seq, nil

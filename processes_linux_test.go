@@ -180,6 +180,11 @@ func TestShareWritersConcurrent(t *testing.T) {
 						}
 						_, err = b.NextSequence()
 						return err
+					}), db.View(func(tx *folio.Tx) error {
+						if tx.Bucket([]byte("b")).Sequence() == 0 {
+							return errors.New("the counter is not there")
+						}
+						return nil
 					}))
 				}
 				errs <- err

@@ -6,6 +6,7 @@ package folio_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/vfs"
 )
 
 var shareWriters = folio.Options{Sharing: folio.ShareWriters}
@@ -197,12 +199,34 @@ func TestTurnsEnd(t *testing.T) {
 	}))
 }
 
+// lazyFS has files whose flushes take 3 ms.
+type lazyFS struct{ vfs.FS }
+
+type lazyFile struct{ vfs.File }
+
+func (f lazyFile) Unwrap() vfs.File { return f.File }
+
+func (f lazyFile) Sync() error {
+	time.Sleep(3 * time.Millisecond)
+	return f.File.Sync()
+}
+
+func (s lazyFS) OpenFile(name string, flag int, perm os.FileMode) (vfs.File, error) {
+	f, err := s.FS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return lazyFile{f}, nil
+}
+
 // TestTurnsShareFlushes: goroutines that wait for a turn of their process have it
 // together, also while others wait.
 func TestTurnsShareFlushes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
-	const goroutines, each = 8, 40
-	dbs := []*folio.DB{openShared(t, path, shareWriters), openShared(t, path, shareWriters)}
+	const goroutines, each = 8, 20
+	files := newSharers(filepath.Dir(path))
+	defer files.close()
+	dbs := []*folio.DB{files.openFS(lazyFS{vfs.OS()}, shareWriters), files.openFS(lazyFS{vfs.OS()}, shareWriters)}
 	errs := make(chan error)
 	for i := range 2 * goroutines {
 		go func() {

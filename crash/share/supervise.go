@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -44,6 +45,7 @@ type supervisor struct {
 	procs                   []*process
 	started                 int
 	kills, stops, massacres int
+	spoils                  int
 }
 
 func (c *config) run() error {
@@ -64,9 +66,9 @@ func (c *config) run() error {
 	}
 	report, err := c.verify()
 	if err == nil {
-		fmt.Printf("seed %d, %s: %.0f s, %d processes, %d kills (%d times of all), %d stops; %d transactions, %d gave up, "+
+		fmt.Printf("seed %d, %s: %.0f s, %d processes, %d kills (%d times of all), %d stops, %d lock files spoilt; %d transactions, %d gave up, "+
 			"%d openings too; %d snapshots, %d looked at again; %s\n", c.seed, c.mode, c.time.Seconds(), s.started, s.kills,
-			s.massacres, s.stops, b.txs.Load(), b.late.Load(), b.stale.Load(), b.reads.Load(), b.holds.Load(), report)
+			s.massacres, s.stops, s.spoils, b.txs.Load(), b.late.Load(), b.stale.Load(), b.reads.Load(), b.holds.Load(), report)
 	}
 	return err
 }
@@ -93,6 +95,8 @@ func (s *supervisor) step() error {
 	case what < 1:
 		s.massacres++
 		s.killAll()
+	case what < 2:
+		s.spoil()
 	case what < 14:
 		s.kill(p)
 	case what < 34 && p.goesOn.IsZero():
@@ -157,6 +161,41 @@ func (s *supervisor) killAll() {
 	for _, p := range s.procs {
 		s.kill(p)
 	}
+}
+
+// spoil writes nonsense into the lock file, or cuts it off, while it is used. Whatever the
+// processes make of that (they may well die of it), the database must be as good as ever.
+func (s *supervisor) spoil() {
+	f, err := os.OpenFile(s.path()+"-lock", os.O_RDWR, 0)
+	if err != nil {
+		return // nobody has the database open
+	}
+	defer f.Close()
+	s.spoils++
+	for _, p := range s.procs {
+		p.killed = true // so it may fail
+		p.signal(syscall.SIGCONT)
+	}
+	for range 1 + s.rnd.IntN(15) {
+		noise := make([]byte, 8*(1+s.rnd.IntN(30)))
+		if s.rnd.IntN(3) > 0 {
+			binary.LittleEndian.PutUint64(noise, s.rnd.Uint64())
+		}
+		at := 8 * s.rnd.Int64N([]int64{64, 512, 12000}[s.rnd.IntN(3)])
+		if _, err = f.WriteAt(noise, at); err == nil && s.rnd.IntN(10) == 0 {
+			err = f.Truncate(at)
+		}
+		if err != nil {
+			panic(err)
+		}
+		time.Sleep(time.Duration(s.rnd.IntN(4000)) * time.Microsecond)
+	}
+	for _, p := range s.procs {
+		p.signal(syscall.SIGKILL)
+		p.ended <- <-p.ended
+	}
+	// What is there now is no lock file, and nobody would dare to remove it.
+	_ = os.Remove(s.path() + "-lock")
 }
 
 // collect forgets the processes that have ended. None may end by itself.
