@@ -43,7 +43,7 @@ func (l *life) readersRound() error {
 		}
 	}
 	procs[0].Signal(syscall.SIGSTOP)
-	err := l.refused()
+	err := errors.Join(l.refused(), l.beside())
 	procs[0].Signal(syscall.SIGCONT)
 	for _, p := range procs {
 		p.Kill()
@@ -55,14 +55,23 @@ func (l *life) readersRound() error {
 	return l.look()
 }
 
-// refused makes sure that the file cannot be opened for writing.
+// refused makes sure that nobody can have the file alone.
 func (l *life) refused() error {
-	db, err := folio.Open(l.config.Path, 0o600, &folio.Options{Timeout: 5 * time.Millisecond})
+	db, err := folio.Open(l.config.Path, 0o600, &folio.Options{Timeout: 5 * time.Millisecond, Sharing: folio.ShareNothing})
 	if err == folio.ErrTimeout {
 		return nil
 	}
 	if err == nil {
 		_ = db.Close()
 	}
-	return fmt.Errorf("opened for writing while others read: %w", err)
+	return fmt.Errorf("opened alone while others read: %v", err)
+}
+
+// beside makes sure that a writer can open the file beside the readers.
+func (l *life) beside() error {
+	db, err := folio.Open(l.config.Path, 0o600, &folio.Options{Timeout: 5 * time.Second})
+	if err != nil {
+		return fmt.Errorf("opening for writing while others read: %w", err)
+	}
+	return db.Close()
 }
