@@ -2,7 +2,7 @@
 
 GO          ?= go
 FUZZTIME    ?= 30s
-CRASHES     ?= 100
+SOAK        ?= 1m
 DAMAGES     ?= 10000
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -56,7 +56,7 @@ CROSS := darwin/amd64 darwin/arm64 freebsd/amd64 freebsd/arm64 windows/amd64 win
 
 .PHONY: cross
 cross: ## build and vet for other systems and processors
-	@set -e; for t in $(CROSS); do for m in . cmd/kvctl; do \
+	@set -e; for t in $(CROSS); do for m in . cmd/kvctl boltcompat; do \
 		echo "== $$t: $$m"; \
 		(cd $$m && export CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} && $(GO) build ./... && $(GO) vet ./...); \
 	done; done
@@ -88,6 +88,29 @@ bench: ## compare with bbolt, in one run; BENCHFLAGS goes to the program
 bench-commits: ## compare durable puts by many goroutines with bbolt, Pebble and Badger
 	$(GO) -C bench/commits run . $(BENCHFLAGS)
 
+.PHONY: compat
+compat: compat-api compat-bolt compat-clients ## all about programs written for bbolt
+
+.PHONY: compat-api
+compat-api: ## which names of bbolt has boltcompat not, and does its README say why?
+	$(GO) -C boltcompat run ./internal/apidiff
+
+.PHONY: compat-bolt
+compat-bolt: ## run bbolt's own tests on boltcompat; COMPATFLAGS=-long for those that take minutes
+	$(GO) -C boltcompat run ./internal/bolttests $(COMPATFLAGS)
+
+.PHONY: compat-clients
+compat-clients: ## run the tests of programs that use bbolt on boltcompat; CLIENTS=-all for the large ones too
+	$(GO) -C boltcompat run ./internal/clients $(CLIENTS)
+
+.PHONY: compat-soak
+compat-soak: ## run a small service on boltcompat for SOAK (1m) and compare with what it remembers
+	$(GO) -C boltcompat run ./internal/soak -for $(SOAK)
+
+.PHONY: compat-bench
+compat-bench: ## what does a call through boltcompat cost, beside folio's own and bbolt's?
+	$(GO) -C boltcompat run ./internal/callbench
+
 .PHONY: golden
 golden: ## write missing golden files, the expected outputs of kvctl and the tables of docs/format.md
 	$(GO) test -run 'Golden|Format' . -update-golden
@@ -99,8 +122,8 @@ crash: ## stop a database at every point of short runs
 	$(GO) test -run Crash -short .
 
 .PHONY: crash-long
-crash-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
-	$(GO) test -run Crash -v -timeout 0 . -crash.n $(CRASHES) $(if $(SEED),-seed $(SEED))
+crash-long: ## the same with CRASHES times (20) as many random ones, and a line with the sum; SEED= repeats a run
+	$(GO) test -run Crash -v -timeout 0 . -crash.n $(or $(CRASHES),20) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-bugs
 crash-bugs: ## plant bugs one by one, and see that the crash tests notice each
@@ -112,7 +135,7 @@ crash-kill: ## kill processes at 1,800 random instants
 
 .PHONY: crash-kill-long
 crash-kill-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
-	$(GO) -C crash run ./kill -count $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
+	$(GO) -C crash run ./kill -count $$((60 * $(or $(CRASHES),100))) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-power
 crash-power: ## cut the power of ext4 and xfs in 6,000 states; needs root, FUSE and loop devices
@@ -120,7 +143,7 @@ crash-power: ## cut the power of ext4 and xfs in 6,000 states; needs root, FUSE 
 
 .PHONY: crash-power-long
 crash-power-long: ## the same with CRASHES times (100) as many; SEED= repeats a run
-	$(GO) -C crash run ./power -sessions $$((60 * $(CRASHES))) $(if $(SEED),-seed $(SEED))
+	$(GO) -C crash run ./power -sessions $$((60 * $(or $(CRASHES),100))) $(if $(SEED),-seed $(SEED))
 
 .PHONY: crash-share
 crash-share: ## kill, stop and start processes that share a file, for a minute
@@ -138,7 +161,7 @@ damage: ## damage files in DAMAGES (10000) ways of each kind, and say what becom
 docs-check: ## are the tables, the links and the examples of the documentation right?
 	$(GO) test ./internal/layout
 	$(GO) test -run Example ./...
-	@set -e; for f in *.md docs/*.md; do [ -e "$$f" ] || continue; \
+	@set -e; for f in *.md docs/*.md boltcompat/*.md; do [ -e "$$f" ] || continue; \
 		for l in $$(grep -o '](\([^)#]*\)' "$$f" | sed 's/^](//' | grep -v '^[a-z]*:' || true); do \
 			[ -e "$$(dirname $$f)/$$l" ] || { echo "$$f: a link to $$l, which is not there"; exit 1; }; \
 		done; \

@@ -4,6 +4,8 @@ package folio
 // buckets are in nested.go, cursors and iterators in cursor.go.
 
 import (
+	"sync/atomic"
+
 	"github.com/foliodb/folio/btree"
 )
 
@@ -19,8 +21,9 @@ type Bucket struct {
 	tx       *Tx
 	tree     btree.Tree
 	parent   *Bucket // nil: the root
-	name     string
-	children map[string]*Bucket // opened in this write transaction
+	name     []byte
+	children map[string]*Bucket     // opened in this write transaction
+	recent   atomic.Pointer[Bucket] // opened last: may be gone, or in another bucket
 	sequence uint64
 	depth    int
 	written  uint64 // tree.Mods() at the last flush to the parent

@@ -5,7 +5,6 @@ package folio
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strings"
 
 	"github.com/foliodb/folio/btree"
@@ -88,6 +87,21 @@ func (tx *Tx) Check(options ...CheckOption) <-chan error {
 	return errs
 }
 
+// mustCheck is StrictMode.
+func (db *DB) mustCheck() {
+	tx, err := db.beginRead()
+	if err == ErrDatabaseNotOpen {
+		return // somebody has closed it meanwhile
+	}
+	if err != nil {
+		panic(fmt.Sprintf("folio: strict mode: %v", err))
+	}
+	defer tx.close()
+	for err := range tx.Check() {
+		panic(fmt.Sprintf("folio: strict mode: %v", err))
+	}
+}
+
 // checker is one run of Check.
 type checker struct {
 	tx       *Tx
@@ -102,17 +116,13 @@ type checker struct {
 func (c *checker) report(err error) { c.send(&CheckError{Err: err}) }
 
 func (c *checker) run() {
-	old := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(old)
-		if r := recover(); r != nil {
-			err := c.tx.faulted(r)
-			if err == nil {
-				panic(r)
-			}
-			c.report(err)
-		}
-	}()
+	if err := c.tx.catch(c.all); err != nil {
+		c.report(err)
+	}
+}
+
+// all checks everything.
+func (c *checker) all() {
 	c.used = make([]uint64, c.highWater()/64+1)
 	for id := range page.FirstID {
 		c.mark(id, 1)

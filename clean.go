@@ -67,7 +67,7 @@ func (c *commit) clean() {
 }
 
 // movable returns how many pages the commit should move: none if there are long
-// extents enough, half as many as it writes if there are none. While a reader keeps
+// extents enough, as many as it has itself if there are none. While a reader keeps
 // much of what is freed, moving pages would only make the file grow.
 func (c *commit) movable() int {
 	n := len(c.leaves) + len(c.branches)

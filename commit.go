@@ -21,7 +21,6 @@ package folio
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/foliodb/folio/btree"
@@ -83,7 +82,7 @@ func (db *DB) newCommit(g *group) *commit {
 // writeOut takes g to C2, or to C3 if that cannot be left to the caller. It needs
 // the writer lock and the token. After an error everything is as before.
 func (db *DB) writeOut(g *group) (*commit, error) {
-	if err := g.onTop(db); err != nil {
+	if err := db.groupFailed(); err != nil {
 		return nil, err
 	}
 	c := g.out
@@ -120,8 +119,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 // prepare decides where everything goes, in memory only.
 func (c *commit) prepare(g *group) error {
 	m := &c.meta
-	m.TxID = c.txid
-	m.Clean, m.Synced, m.Weak, m.Since, m.Record = false, false, false, 0, nil
+	m.TxID, m.Clean = c.txid, false
 	c.collectAll(g.root)
 	c.clean()
 	if invariants.Enabled {
@@ -222,7 +220,7 @@ func (c *commit) checkCollected() {
 		for _, i := range list {
 			invariants.Check(!seen[i] && !c.s.dirty[i].free, "dirty page %d is freed or in the tree twice", i)
 			seen[i] = true
-			pages += uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
+			pages += c.s.pagesOf(&c.s.dirty[i])
 		}
 	}
 	invariants.Check(pages == c.s.pages, "%d dirty pages in the tree, but %d exist", pages, c.s.pages)
@@ -282,7 +280,7 @@ func (c *commit) delta() freelist.Delta {
 // that no flush has covered, in order of their place; or decides to do without a
 // record if recovery could not check it quickly. It counts all of them: a checkpoint
 // of the free space can be far larger than the rest, and recovery refuses a record of
-// more than recordMax.
+// more than twice recordMax.
 func (c *commit) recordUnits() {
 	m := &c.meta
 	c.sortUnits()
@@ -347,10 +345,7 @@ func (c *commit) linkPage(tail []byte, size int) error {
 		bound = c.list.CheckpointBound() + 2*extentBound
 	}
 	n := uint64((freelist.PageOverhead + bound + c.db.pageSize - 1) / c.db.pageSize)
-	id, ok := c.takeWhole(n)
-	if !ok {
-		id = c.grow(n)
-	}
+	id := c.takeRun(n)
 	if fp.Checkpoint {
 		fp.Payload = c.list.AppendCheckpoint(nil)
 	} else {
@@ -404,7 +399,7 @@ func (c *commit) write() error {
 	if bugs.On(bugs.NoFirstFlush) && !c.spilled || bugs.On(bugs.SpillOneFlush) && c.spilled {
 		return c.db.writeMeta(&c.meta, slot)
 	}
-	if err := p.Sync(); err != nil {
+	if err := c.db.flushMeta(slot); err != nil {
 		return err
 	}
 	return c.db.writeMeta(&c.meta, slot)
@@ -437,19 +432,23 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 		write = db.pager.ReplaceMeta
 	}
 	if err := write(slot, b[:]); err != nil {
-		return errors.Join(err, db.pager.RestoreMeta(slot, db.metas[slot][:]))
+		return errors.Join(err, db.pager.UndoMeta(slot, db.metas[slot][:]))
 	}
 	db.metas[slot] = b
 	return nil
 }
 
 // flushMeta flushes what storeMeta has stored to slot, and everything before. If that
-// fails, what the slot held when the other one became durable is put back, so that
-// nobody takes anything newer for durable.
+// fails, slot, beside the durable meta, is spoilt: nobody may take what it holds for
+// durable, and the next one to open the file must see that something was cut off, and
+// not believe what it finds in the cache (recover.go). What it held before the commit
+// would be no good: the commit has written over pages that it needs.
 func (db *DB) flushMeta(slot int) error {
 	err := db.pager.Sync()
 	if err != nil && !bugs.On(bugs.MetaNotPutBack) {
-		err = errors.Join(err, db.pager.RestoreMeta(slot, db.older[:]))
+		b := db.metas[slot]
+		meta.Spoil(b[:], slot)
+		err = errors.Join(err, db.pager.UndoMeta(slot, b[:]))
 	}
 	return err
 }
@@ -547,18 +546,3 @@ func (db *DB) shrink(next page.ID) {
 // worthShrinking tells whether a file of size bytes should be cut to need: not
 // for the slack that growth leaves.
 func worthShrinking(size, need int64) bool { return size > need+need/4+(8<<20) }
-
-// mustCheck is StrictMode.
-func (db *DB) mustCheck() {
-	tx, err := db.beginRead()
-	if err == ErrDatabaseNotOpen {
-		return // somebody has closed it meanwhile
-	}
-	if err != nil {
-		panic(fmt.Sprintf("folio: strict mode: %v", err))
-	}
-	defer tx.close()
-	for err := range tx.Check() {
-		panic(fmt.Sprintf("folio: strict mode: %v", err))
-	}
-}

@@ -11,17 +11,13 @@ package folio_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
-	"github.com/foliodb/folio/internal/invariants"
 )
-
-var crashN = flag.Int("crash.n", 1, "multiplies the number of crashes that are tried")
 
 const crashFile = "dir/db"
 
@@ -55,17 +51,11 @@ var crashCases = []crashCase{
 }
 
 func TestCrash(t *testing.T) {
+	countStates(t)
 	for _, c := range crashCases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			if invariants.Enabled || testing.Short() {
-				c.states = max(1, c.states/8)
-			}
+		crashSubtest(t, c.name, &c.states, func() (string, error) {
 			h, err := c.run(foliotest.Controls{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%d crashes, %d commits, %d freelist pages written", h.tried, h.next, h.spacePages)
+			return fmt.Sprintf("%d crashes, %d commits, %d freelist pages written", h.tried, h.next, h.spacePages), err
 		})
 	}
 }
@@ -290,6 +280,7 @@ func (h *crashHistory) cut(rnd *rand.Rand) (int, *crashHistory, error) {
 // recovered opens the disk and compares the database with the states that it may
 // be in.
 func (h *crashHistory) recovered(allowed []*foliotest.Bucket, exists bool) error {
+	crashStates.Add(1)
 	if exists && !h.disk.Has(crashFile) {
 		return errors.New("the file is gone")
 	}

@@ -16,7 +16,6 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
@@ -64,21 +63,11 @@ func (c *allCase) allTries() [2]allLimits {
 }
 
 func TestCrashAll(t *testing.T) {
-	var cuts, tried int
-	var took time.Duration
+	countStates(t)
 	for _, c := range allCases {
-		t.Run(c.name, func(t *testing.T) {
-			x := newAllRun(&c)
-			begun := time.Now()
-			if err := x.history(); err != nil {
-				t.Fatalf("go test -run 'TestCrashAll/%s' -seed %d -crash.n %d -short=%v: %v", c.name, x.seed, *crashN, testing.Short(), err)
-			}
-			d := time.Since(begun)
-			t.Logf("%d cuts, %d states, %.0f a second", x.cuts, x.tried, float64(x.tried)/d.Seconds())
-			cuts, tried, took = cuts+x.cuts, tried+x.tried, took+d
-		})
+		x := newAllRun(&c)
+		x.subtest(t, x.history)
 	}
-	t.Logf("in all %d cuts, %d states, %.0f a second", cuts, tried, float64(tried)/took.Seconds())
 }
 
 // allRun is one history with its crashes.
@@ -92,6 +81,7 @@ type allRun struct {
 	hash               maphash.Seed
 	seen               map[allKey]struct{}
 	cuts               int
+	failures           int // of syncs
 	tried              int
 }
 
@@ -129,6 +119,7 @@ func crashSameNumber() (tried int, err error) {
 }
 
 func TestCrashSameNumber(t *testing.T) {
+	countStates(t)
 	_, err := crashSameNumber()
 	if err != nil {
 		t.Fatalf("go test -run TestCrashSameNumber -seed %d: %v", *seedFlag, err)
@@ -282,22 +273,33 @@ func (x *allRun) check(h *pipeHistory, disk *foliotest.Disk, cut int, kill bool,
 	if err := next.recovered(h.allowed(cut, kill)); err != nil || depth > 0 {
 		return err
 	}
+	f := x.limits[0].follow
+	return x.secondCrash(next, f > 0 && (kill || x.rnd.IntN(f) == 0))
+}
+
+// secondCrash cuts off what has been recovered: after every effect of the recovery, and,
+// if the transactions are to run again, of these.
+func (x *allRun) secondCrash(next *pipeHistory, again bool) error {
 	if err := x.explore(next, 1); err != nil {
 		return fmt.Errorf("second crash, in recovery: %w", err)
 	}
-	if f := x.limits[0].follow; f == 0 || !kill && x.rnd.IntN(f) != 0 {
+	if !again {
 		return nil
 	}
 	next.rnd = rand.New(rand.NewPCG(x.seed, uint64(x.tried)))
-	again := x.c.again
-	if again == nil {
-		again = x.c.run
-	}
-	if err := again(next); err != nil {
+	if err := x.again(next); err != nil {
 		return fmt.Errorf("going on after a crash: %w", err)
 	}
 	if err := x.explore(next, 1); err != nil {
 		return fmt.Errorf("second crash, after going on: %w", err)
 	}
 	return nil
+}
+
+// again runs the transactions that come after a crash.
+func (x *allRun) again(h *pipeHistory) error {
+	if x.c.again != nil {
+		return x.c.again(h)
+	}
+	return x.c.run(h)
 }

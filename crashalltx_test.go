@@ -4,6 +4,7 @@ package folio_test
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
@@ -24,12 +25,14 @@ var allCases = []allCase{
 	{name: "group", free: true, setup: allFull(allPuts("key", 4, 50)), run: allGroup},
 	{name: "readers during a flush", setup: allFull(allPuts("key", 4, 50)), run: allSeen},
 	{name: "relaxed", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allRelaxed},
+	{name: "relaxed in freed pages", options: quietly(folio.Options{}), setup: allFull(slices.Repeat([]pipeTx{allPuts("key", 45, 150)}, 6)...), run: allFreedPages},
 	{name: "mixed", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allMixed},
 	{name: "relaxed growth", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allRelaxedGrowth},
 	{name: "weak", options: quietly(folio.Options{PageSize: 65536}), heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allWeak},
 	{name: "two flushes", options: folio.Options{TwoFlushes: true}, setup: allFull(allPuts("key", 4, 50)), run: allFull(allPuts("key", 2, 60), allPuts("key", 1, 9000))},
 	{name: "large commit", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allFull(allPuts("large", 1, 2200<<10), allPuts("large", 1, 70_000))},
 	{name: "spilled", options: folio.Options{MaxDirty: 8 * 4096}, setup: allFull(allPuts("key", 30, 900)), run: allSpill},
+	{name: "far pages", heavy: true, setup: allFull(allPuts("large", 1, 4<<20), allPuts("key", 4, 50)), run: allFull(allPuts("more", 45, 900))},
 	{name: "shrink", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50), allPuts("large", 1, 9<<20)), run: allFull(allDelete("large", 1), allPuts("key", 1, 60), allPuts("key", 1, 70))},
 	{name: "close", setup: allFull(allPuts("key", 4, 50)), run: allClose},
 	{name: "reopen", setup: allFull(allPuts("key", 4, 50)), run: allReopen},
@@ -208,4 +211,13 @@ func allReopen(h *pipeHistory) error {
 		return err
 	}
 	return h.do(full, allPuts("key", 1, 70))
+}
+
+// allFreedPages writes over versions of the same pages that nothing needs any more. Who
+// does not look at their births cannot tell these from the new ones.
+func allFreedPages(h *pipeHistory) error {
+	if err := h.do(relaxed, allPuts("key", 45, 150)); err != nil {
+		return err
+	}
+	return h.sync()
 }

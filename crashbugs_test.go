@@ -3,12 +3,13 @@
 package folio_test
 
 // Bugs that are planted (internal/bugs), each of which the tests must notice. There are
-// five ways: a power failure, the death of the process, a look at the database
-// without a crash, a failed sync, and other processes.
+// six ways: a look at the database without a crash, a sync that fails, one that loses
+// what it was to write, a power failure, the death of the process, and other processes.
 
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ var bugWays = []struct {
 }{
 	{"check", func(bool) (int, error) { return 0, bugCheck() }},
 	{"fault", func(bool) (int, error) { return 0, bugFault() }},
+	{"sync", func(bool) (int, error) { return bugSync(true) }},
 	{"share", func(found bool) (int, error) {
 		if found || bugShare == nil {
 			return 0, nil
@@ -46,6 +48,12 @@ var bugWays = []struct {
 			return 0, nil
 		}
 		return crashSameNumber()
+	}},
+	{"sync", func(found bool) (int, error) {
+		if found {
+			return 0, nil
+		}
+		return bugSync(false)
 	}},
 }
 
@@ -103,6 +111,28 @@ func bugCrash(kills, few bool) (tried int, err error) {
 			if tried += x.tried; err != nil {
 				return tried, fmt.Errorf("%s: %w", c.name, err)
 			}
+		}
+	}
+	return tried, nil
+}
+
+// bugSyncFew are histories of TestCrashSync that take little time, and notice most.
+var bugSyncFew = []string{"two small commits", "relaxed", "relaxed in freed pages", "close"}
+
+// bugSync runs the histories of TestCrashSync, few of them or all others.
+func bugSync(few bool) (tried int, err error) {
+	for _, c := range allCases {
+		if slices.Contains(bugSyncFew, c.name) != few {
+			continue
+		}
+		x := newSyncRun(&c)
+		x.limits, x.allRun.limits = syncLimits{losses: len(syncLosses)}, [2]allLimits{}
+		if few || c.heavy {
+			x.limits = syncLimits{losses: 2, last: 2}
+		}
+		err := x.history()
+		if tried += x.tried; err != nil {
+			return tried, fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
 	return tried, nil
@@ -174,8 +204,6 @@ func bugCheckOne(c *allCase) (err error) {
 	}
 	return nil
 }
-
-var errSync = errors.New("the disk has failed")
 
 // bugFault has a sync fail. Nothing may be committed after that, and nobody who opens
 // the file may take for committed what is not on the disk.

@@ -29,7 +29,6 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
-	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -47,17 +46,11 @@ type pipeCase struct {
 }
 
 func TestCrashPipe(t *testing.T) {
+	countStates(t)
 	for _, c := range pipeCases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			if invariants.Enabled || testing.Short() {
-				c.states = max(1, c.states/8)
-			}
+		crashSubtest(t, c.name, &c.states, func() (string, error) {
 			h, err := c.crashes(foliotest.Controls{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%d crashes, %d transactions: %+v", h.tried, h.next, h.seen)
+			return fmt.Sprintf("%d crashes, %d transactions: %+v", h.tried, h.next, h.seen), err
 		})
 	}
 }
@@ -115,6 +108,7 @@ type pipeHistory struct {
 	first  []*foliotest.Bucket // what it may hold before Open has returned
 	opened int                 // event at which Open had returned, -1: not yet
 
+	fault syncFault
 	next  int // number of the next transaction
 	tried int
 	seen  pipeSeen
@@ -129,14 +123,17 @@ type pipeSeen struct {
 func (c *pipeCase) history(seed uint64, disk *foliotest.Disk) *pipeHistory {
 	h := &pipeHistory{c: c, seed: seed, rnd: rand.New(rand.NewPCG(seed, 11)), disk: disk, opened: -1}
 	disk.NoMapWritable = c.free
+	h.fault.disk = disk
 	disk.OnSync = func() error {
 		h.mu.Lock()
 		gate := h.gate
 		h.mu.Unlock()
-		if gate == nil {
-			return nil
+		if gate != nil {
+			if err := gate(); err != nil {
+				return err
+			}
 		}
-		return gate()
+		return h.fault.sync()
 	}
 	return h
 }
@@ -201,7 +198,9 @@ func (h *pipeHistory) close() error {
 	h.seen.SpacePages += s.SpacePages
 	err := h.db.Close()
 	h.db = nil
-	h.mark(markDurable, h.newest())
+	if err == nil {
+		h.mark(markDurable, h.newest())
+	}
 	return err
 }
 
@@ -301,13 +300,15 @@ func (h *pipeHistory) sync() error {
 	if err == nil {
 		err = h.db.Sync()
 	}
-	h.mark(markDurable, state)
+	if err == nil {
+		h.mark(markDurable, state)
+	}
 	return err
 }
 
 // allowed returns the states that a disk may hold which was cut at an event.
 func (h *pipeHistory) allowed(cut int, kill bool) []*foliotest.Bucket {
-	if cut < h.opened && len(h.first) > 0 {
+	if len(h.first) > 0 && (h.opened < 0 || cut < h.opened) {
 		return h.first
 	}
 	low, high := h.base, h.base
@@ -376,6 +377,7 @@ func (h *pipeHistory) cut(rnd *rand.Rand) (int, *pipeHistory, error) {
 // recovered opens the disk and compares the database with the states that it may be
 // in.
 func (h *pipeHistory) recovered(allowed []*foliotest.Bucket) error {
+	crashStates.Add(1)
 	if err := h.open(); err != nil {
 		return err
 	}

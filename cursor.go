@@ -48,7 +48,6 @@ func (c *Cursor) do(move func() (btree.Item, error)) (it btree.Item) {
 		}
 		it = got
 	})
-	tx.expose()
 	return it
 }
 

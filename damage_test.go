@@ -15,7 +15,6 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
-	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/meta"
 )
@@ -185,13 +184,7 @@ func missing(tx *folio.Tx, what string) error {
 
 func TestDamageBytes(t *testing.T) {
 	_, file, want := specimenFile(t, false, 4096)
-	step := 13
-	switch {
-	case *longFlag:
-		step = 1
-	case invariants.Enabled || testing.Short():
-		step = 211
-	}
+	step := rounds(211, 13, 1)
 	for part := range 4 {
 		t.Run(fmt.Sprintf("part %d of a file of %d bytes", part, len(file)), func(t *testing.T) {
 			t.Parallel()

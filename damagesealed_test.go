@@ -353,22 +353,12 @@ func TestDamageSealedFields(t *testing.T) {
 
 func sealedTable(counts map[string]*[numSealed]int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| changed | files | %s |\n|---|%s\n", strings.Join(sealedNames[:], " | "), strings.Repeat("---:|", 1+numSealed))
+	countsHead(&b, "changed", "files", sealedNames[:])
 	for k := range numPageKinds {
 		for _, row := range []string{k.String(), k.String() + ", parents mended"} {
-			c := counts[row]
-			if c == nil {
-				continue
+			if c := counts[row]; c != nil {
+				countsRow(&b, row, c[:])
 			}
-			sum := 0
-			for _, n := range c {
-				sum += n
-			}
-			fmt.Fprintf(&b, "| %s | %d |", row, sum)
-			for _, n := range c {
-				fmt.Fprintf(&b, " %d |", n)
-			}
-			b.WriteString("\n")
 		}
 	}
 	return b.String()

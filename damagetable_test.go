@@ -267,24 +267,32 @@ func (t *damageTally) count(row string, o outcome) {
 // table returns the counts of rows as a table of Markdown.
 func (t *damageTally) table(head string, rows []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| %s | faults | %s |\n|---|%s\n", head, strings.Join(outcomeNames[:], " | "),
-		strings.Repeat("---:|", 1+int(numOutcomes)))
+	countsHead(&b, head, "faults", outcomeNames[:])
 	for _, row := range rows {
-		c := t.counts[row]
-		if c == nil {
-			continue
+		if c := t.counts[row]; c != nil {
+			countsRow(&b, row, c[:])
 		}
-		sum := 0
-		for _, n := range c {
-			sum += n
-		}
-		fmt.Fprintf(&b, "| %s | %d |", row, sum)
-		for _, n := range c {
-			fmt.Fprintf(&b, " %d |", n)
-		}
-		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// countsHead begins a table of Markdown that has columns of counts, behind one of their
+// sums.
+func countsHead(b *strings.Builder, head, sum string, columns []string) {
+	fmt.Fprintf(b, "| %s | %s | %s |\n|---|%s\n", head, sum, strings.Join(columns, " | "), strings.Repeat("---:|", 1+len(columns)))
+}
+
+// countsRow adds a row to it.
+func countsRow(b *strings.Builder, row string, counts []int) {
+	sum := 0
+	for _, n := range counts {
+		sum += n
+	}
+	fmt.Fprintf(b, "| %s | %d |", row, sum)
+	for _, n := range counts {
+		fmt.Fprintf(b, " %d |", n)
+	}
+	b.WriteString("\n")
 }
 
 func TestDamageTable(t *testing.T) {

@@ -72,7 +72,6 @@ type DB struct {
 	durableTx atomic.Uint64
 	unsynced  unsynced                       // what was written since
 	metas     [page.NumMetas][meta.Size]byte // as they are in the file
-	older     [meta.Size]byte                // in the slot beside durable, when that became so
 	flusher   flusher
 
 	batchMu sync.Mutex

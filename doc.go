@@ -39,10 +39,19 @@
 // waits for readers, and readers wait for nobody. A transaction, and all that
 // belongs to it, is used by one goroutine at a time.
 //
+// # Processes
+//
+// On Linux other processes can open the file with [Options].ReadOnly while one writes
+// it, and see each commit as its own readers do; with [ShareWriters] several can write,
+// one transaction at a time. [DB.Processes] and [DB.Activity] tell who they are and what
+// they do. While the file is shared there is a file beside it, which belongs to it: its
+// path with "-lock" at the end.
+//
 // # Durability
 //
 // When Update or Commit returns nil, the changes survive a crash of the process,
-// the system or the machine. Readers see them only then.
+// the system or the machine. Readers see them only then. What need not be that safe
+// can say so, and does not wait for the device: see [Durability].
 //
 // # Damage
 //

@@ -123,6 +123,7 @@ func (db *DB) makeDurable(snap *snapshot) error {
 		}
 	}
 	db.becameDurable(snap)
+	db.reportFlushes()
 	return nil
 }
 
@@ -137,7 +138,6 @@ func (db *DB) strengthen(m meta.Meta, slot int) error {
 func (db *DB) becameDurable(snap *snapshot) {
 	db.durable = snap
 	db.durableTx.Store(uint64(snap.meta.TxID))
-	db.older = db.metas[1-snap.slot]
 	db.unsynced = unsynced{}
 	if db.side != nil {
 		db.side.Counters().Durable.Store(uint64(snap.meta.TxID))

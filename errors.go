@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/meta"
 	"github.com/foliodb/folio/pager"
 )
@@ -27,6 +28,12 @@ var (
 	// ErrMaxSizeReached means that the file would grow beyond Options.MaxSize.
 	// The transaction was rolled back.
 	ErrMaxSizeReached = pager.ErrMaxSize
+	// ErrLockReplaced means that others have the file open by way of another lock
+	// file than the one beside it: that, or the database, was deleted, renamed or
+	// replaced, or has a second name.
+	ErrLockReplaced = sidecar.ErrReplaced
+	// ErrTooManyReaders means that the lock file has no room for another reader.
+	ErrTooManyReaders = sidecar.ErrFull
 	// ErrFault means that the operating system could not supply a page of the
 	// map: the file was truncated by someone else, or the disk failed.
 	ErrFault = errors.New("a page of the file cannot be read")
@@ -35,8 +42,8 @@ var (
 // Errors of opening and of using a database. They are returned as they are and
 // may be compared with ==.
 var (
-	// ErrTimeout means that another process, or another Open, kept the file
-	// locked for longer than Options.Timeout.
+	// ErrTimeout means that another process, or another Open, had the file in a way
+	// that does not go with Options.Sharing, for longer than Options.Timeout.
 	ErrTimeout = errors.New("timeout: the file is in use by another process")
 	// ErrDatabaseNotOpen means that the database has been closed.
 	ErrDatabaseNotOpen = errors.New("database not open")

@@ -16,7 +16,9 @@ func OpenFS(fsys vfs.FS, path string, mode os.FileMode, o *Options) (*DB, error)
 	return openFS(fsys, path, mode, *o)
 }
 
-// GroupFull tells whether the next transaction may have to wait for a flush.
+// GroupFull tells whether the group of tx has so many pages that transactions in it are
+// written early, or soon will be. A test in which such a write fails must not count on
+// the next transaction: if the database has latched, its function is not called.
 func (tx *Tx) GroupFull() bool { return 2*(tx.store.pages+8) > tx.store.maxDirty }
 
 // SalvageFS is Salvage on any file system.
@@ -24,5 +26,11 @@ func SalvageFS(fsys vfs.FS, in, out string, o *SalvageOptions) (*SalvageReport, 
 	return salvageFS(fsys, in, out, 0o600, o)
 }
 
+// Latch makes db fail as if a sync had failed.
+func Latch(db *DB, err error) { db.pager.Latch(err) }
+
 // WasClean tells whether the file was closed in order before db was opened.
 func WasClean(db *DB) bool { return db.head.meta.Clean }
+
+// Abandon ends db as the death of its process would.
+func Abandon(db *DB) error { return db.release() }

@@ -86,18 +86,25 @@ func (tx *Tx) guarded(fn func()) {
 		fn()
 		return
 	}
+	if err := tx.catch(fn); err != nil {
+		tx.stick(err)
+	}
+}
+
+// catch runs fn, and returns the fault on the transaction's map that has ended it, or
+// nil. Other panics go on.
+func (tx *Tx) catch(fn func()) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(old)
 		if r := recover(); r != nil {
-			err := tx.faulted(r)
-			if err == nil {
+			if err = tx.faulted(r); err == nil {
 				panic(r)
 			}
-			tx.stick(err)
 		}
 	}()
 	fn()
+	return nil
 }
 
 // change runs a change of the database, and returns what the application gets:

@@ -36,7 +36,11 @@ func faultKinds() []faultKind {
 	}
 	var kinds []faultKind
 	for _, op := range ops {
-		for _, err := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		errnos := []syscall.Errno{syscall.EIO, syscall.ENOSPC}
+		if op.op == faultfs.Map || op.op == faultfs.MapWritable {
+			errnos = append(errnos, syscall.ENOMEM)
+		}
+		for _, err := range errnos {
 			for _, forever := range []bool{false, true} {
 				for _, short := range []int{0, 1000} {
 					if short > 0 && !op.short {
@@ -82,12 +86,12 @@ func TestFaults(t *testing.T) {
 						r := &faultRun{t: t, kind: kind.fault, options: c.options, plan: faultfs.NewPlan(f)}
 						r.path = filepath.Join(dir, fmt.Sprintf("db%d", n))
 						r.fs = faultfs.Wrap(c.fs(), r.plan)
-						r.what = fmt.Sprintf("call %d", n)
+						r.nth = n
 						r.run()
 						if r.plan.Calls(f.Op) < n {
 							return // there is no such call any more
 						}
-						if f.Op == faultfs.Map {
+						if f.Op == faultfs.Map && testing.Short() {
 							n += n / 8 // most are attempts to map less than before
 						}
 					}
@@ -105,7 +109,7 @@ type faultRun struct {
 	plan    *faultfs.Plan
 	fs      vfs.FS
 	path    string
-	what    string
+	nth     int // the call that fails
 
 	db      *folio.DB
 	state   *foliotest.Bucket
@@ -115,7 +119,7 @@ type faultRun struct {
 
 func (r *faultRun) fatal(format string, args ...any) {
 	r.t.Helper()
-	r.t.Fatalf("%s: %s", r.what, fmt.Sprintf(format, args...))
+	r.t.Fatalf("call %d: %s", r.nth, fmt.Sprintf(format, args...))
 }
 
 // faultSteps are what the transactions of a run do.
@@ -191,20 +195,13 @@ func (r *faultRun) compare() {
 		}
 		return errors.Join(err, foliotest.Check(tx))
 	})
-	if err != nil && r.plan.Calls(r.kind.Op) < r.failing() {
+	if err != nil && r.plan.Calls(r.kind.Op) < r.nth {
 		r.fatal("view: %v", err)
 	}
 	if err != nil && !errors.Is(err, r.kind.Err) {
 		r.fatal("view: %v, which is not about %v", err, r.kind.Err)
 	}
 	r.flight = nil
-}
-
-// failing returns the number of the call that fails.
-func (r *faultRun) failing() int {
-	var n int
-	fmt.Sscanf(r.what, "call %d", &n)
-	return n
 }
 
 func (r *faultRun) update(i int, step func(int, *folio.Bucket, *foliotest.Bucket) error) {

@@ -16,7 +16,6 @@ import (
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/foliotest"
-	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/meta"
 )
@@ -116,13 +115,7 @@ func useAll(content []byte) {
 func TestDamageSealed(t *testing.T) {
 	content, err := os.ReadFile(goldenDir + "/all-4096.folio")
 	noErr(t, err)
-	n := 4000
-	switch {
-	case *longFlag:
-		n = 2_000_000
-	case invariants.Enabled || testing.Short():
-		n = 500
-	}
+	n := rounds(500, 4000, 2_000_000)
 	for part := range 2 {
 		t.Run(fmt.Sprint("part ", part), func(t *testing.T) {
 			t.Parallel()

@@ -167,7 +167,7 @@ func TestGroupFlushFails(t *testing.T) {
 			h.mustHold(want)
 			require.ErrorIs(t, h.db.Update(nothing), folio.ErrLatched)
 			require.ErrorIs(t, h.db.Sync(), folio.ErrLatched)
-			_ = h.db.Close()
+			require.NoError(t, h.db.Close())
 
 			db, err := folio.OpenFS(h.disk, crashFile, 0o600, nil)
 			require.NoError(t, err)
@@ -368,7 +368,7 @@ func testGroupFault(t *testing.T, o folio.Options, members []func(*folio.Tx) err
 	err := h.db.Update(putAs("e", 3, 10))
 	if errors.Is(err, folio.ErrLatched) {
 		require.True(t, hit && (f.err == syscall.EIO || f.op == faultfs.Sync), "latched: %v", err)
-		_ = h.db.Close()
+		require.NoError(t, h.db.Close())
 	} else {
 		require.NoError(t, err)
 		want += "e3 "

@@ -32,6 +32,18 @@ var (
 	largeN   = flag.Int("large.n", 20_000_000, "keys in the transactions that only -long runs")
 )
 
+// rounds returns how much of something is tried: with -short or the invariants checked,
+// else, and with -long.
+func rounds(short, normal, long int) int {
+	switch {
+	case *longFlag:
+		return long
+	case invariants.Enabled || testing.Short():
+		return short
+	}
+	return normal
+}
+
 var pageSizes = [...]int{4096, 16384, 65536}
 
 type modelOp struct {

@@ -5,6 +5,7 @@ package folio
 // parent's tree.
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 
@@ -13,8 +14,18 @@ import (
 )
 
 // Bucket returns the nested bucket name, or nil if there is none.
+//
+// Programs go the way from the top for each key that they look up, so a bucket
+// remembers the one that was opened last in it. In a reader, several goroutines may get
+// the same one, which does not change.
 func (b *Bucket) Bucket(name []byte) *Bucket {
-	if c := b.children[string(name)]; c != nil {
+	c := b.recent.Load()
+	if c == nil || c.gone || c.parent != b || !bytes.Equal(c.name, name) {
+		if c = b.children[string(name)]; c != nil {
+			b.recent.Store(c)
+		}
+	}
+	if c != nil {
 		if b.usable() != nil {
 			return nil
 		}
@@ -41,27 +52,27 @@ func (b *Bucket) open(name, payload []byte) (*Bucket, error) {
 	if h.Count > b.tx.keysMax() {
 		return nil, page.Corrupt(h.Root, 0, "a bucket with %d keys cannot be in this file", h.Count)
 	}
-	c := b.tx.newBucket()
+	c := b.tx.newBucket(name)
 	c.tx, c.parent, c.depth, c.sequence = b.tx, b, b.depth+1, h.Sequence
 	own := payload[btree.HeaderSize:]
 	if !b.tx.writable {
 		c.tree.Init(&b.tx.read, h, own)
+		b.recent.Store(c)
 		return c, nil
 	}
 	// The leaf of the parent may move while the bucket is open.
 	c.tree.InitWritable(b.tx.trees, h, slices.Clone(own))
-	b.adopt(c, name)
+	b.adopt(c)
 	return c, nil
 }
 
-// adopt makes c a child of b under name.
-func (b *Bucket) adopt(c *Bucket, name []byte) {
+// adopt makes c a child of b.
+func (b *Bucket) adopt(c *Bucket) {
 	c.parent = b
-	c.name = string(name)
 	if b.children == nil {
 		b.children = make(map[string]*Bucket)
 	}
-	b.children[c.name] = c
+	b.children[string(c.name)] = c
 }
 
 // CreateBucket creates the nested bucket name and returns it. Errors are
@@ -202,7 +213,7 @@ func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
 	if err := dst.changeable(); err != nil {
 		return err
 	}
-	if b.tx.db != dst.tx.db || b.tx != dst.tx {
+	if b.tx != dst.tx {
 		return ErrDifferentDB
 	}
 	if b == dst {
@@ -248,7 +259,7 @@ func (b *Bucket) moveBucket(name []byte, dst *Bucket) error {
 		return err
 	}
 	delete(b.children, string(name))
-	dst.adopt(c, name)
+	dst.adopt(c)
 	c.written = c.tree.Mods()
 	c.changed = false
 	c.setDepth(dst.depth + 1)
@@ -304,7 +315,7 @@ func (b *Bucket) flushChildren() error {
 		if err != nil {
 			return err
 		}
-		if err := b.tree.PutBucket([]byte(c.name), payload); err != nil {
+		if err := b.tree.PutBucket(c.name, payload); err != nil {
 			return err
 		}
 		c.written = c.tree.Mods()

@@ -20,15 +20,17 @@ import (
 )
 
 // Open opens the database at path, and creates it with permissions mode if there
-// is none. The file is locked until Close: for others altogether, or, with
-// Options.ReadOnly, for writers. Nil options are DefaultOptions; they are copied.
+// is none. Until Close, other processes may read the file, or read and write it, as
+// Options.Sharing says; Open waits for those that do not go with that. Nil options are
+// DefaultOptions; they are copied.
 //
 // A new file appears under its name only when it is complete and durable. Opening
 // a file that was not closed properly takes no longer: it checks what the last
 // commit wrote (see DB.Info).
 //
-// Errors are ErrTimeout, ErrInvalid, ErrVersionMismatch, ErrCorrupt, and those of
-// the operating system.
+// Errors are ErrTimeout, which can come wrapped with the reason, ErrInvalid,
+// ErrVersionMismatch, ErrCorrupt, ErrLatched (a flush failed in a process that has the
+// file open), and those of the operating system.
 func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
 	o := *DefaultOptions
 	if options != nil {
@@ -50,6 +52,9 @@ func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) 
 	}
 	if o.InitialSize < 0 || o.MaxSize < 0 || o.MaxSize > 0 && o.InitialSize > o.MaxSize {
 		return nil, fmt.Errorf("folio: initial size %d, maximum size %d: they do not go together", o.InitialSize, o.MaxSize)
+	}
+	if o.Sharing < ShareReaders || o.Sharing > ShareNothing {
+		return nil, fmt.Errorf("folio: there is no sharing %d", o.Sharing)
 	}
 	if err := o.Durability.check(); err != nil {
 		return nil, err

@@ -43,16 +43,18 @@ const (
 
 // Options are the options of Open. The zero value, or nil, means the defaults.
 type Options struct {
-	// Timeout is how long to wait for another process to close the file: zero
-	// waits for ever.
+	// Timeout is how long to wait in Open for handles that have the file open and
+	// that this one does not go with (Sharing): zero waits for ever.
 	Timeout time.Duration
 
-	// ReadOnly opens the file for reading: nothing is written, and others may
-	// read it at the same time. A missing file is an error.
+	// ReadOnly opens the file for reading: nothing is written to it. Others may
+	// read it at the same time, and write it, if Sharing lets them; then every
+	// transaction sees the newest commit. A missing file is an error.
 	ReadOnly bool
 
-	// Sharing says what other processes may do with the file meanwhile; the zero
-	// value is ShareReaders.
+	// Sharing says what other processes, and other handles in this one, may do with
+	// the file meanwhile; the zero value is ShareReaders. With ReadOnly all but
+	// ShareNothing are the same.
 	Sharing Sharing
 
 	// PageSize is the page size in bytes of a file that is created: a power of

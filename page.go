@@ -59,3 +59,14 @@ func (tx *Tx) Page(id int) (*PageInfo, error) {
 	}
 	return info, nil
 }
+
+// Root returns the page of the root of the bucket's tree, for Tx.Page: 0 if the tree
+// is in the leaf of the bucket's parent, or has been changed and has no place in the
+// file yet.
+func (b *Bucket) Root() int {
+	id := b.tree.Header().Root
+	if b.usable() != nil || id&dirtyBit != 0 {
+		return 0
+	}
+	return int(id)
+}

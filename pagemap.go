@@ -4,7 +4,6 @@ package folio
 
 import (
 	"errors"
-	"runtime/debug"
 	"slices"
 
 	"github.com/foliodb/folio/btree"
@@ -34,26 +33,23 @@ func (tx *Tx) PageMap(fn func(PageUse) error) (err error) {
 	if tx.db == nil {
 		return ErrTxClosed
 	}
-	old := debug.SetPanicOnFault(true)
 	defer func() {
-		debug.SetPanicOnFault(old)
 		if r := recover(); r != nil {
-			if s, ok := r.(stopMap); ok {
-				err = s.err
-				return
-			}
-			if err = tx.faulted(r); err == nil {
+			stop, ours := r.(stopMap)
+			if !ours {
 				panic(r)
 			}
+			err = stop.err
 		}
 	}()
 	m := mapper{fn: fn}
 	m.checker = checker{tx: tx}
 	m.used = make([]uint64, tx.snap.meta.HighWater/64+1)
-	m.emit(PageUse{ID: 0, Pages: page.NumMetas, Type: "meta"})
-	m.tree(rootHeader(&tx.snap.meta), nil, 0)
-	m.space()
-	return nil
+	return tx.catch(func() {
+		m.emit(PageUse{ID: 0, Pages: page.NumMetas, Type: "meta"})
+		m.tree(rootHeader(&tx.snap.meta), nil, 0)
+		m.space()
+	})
 }
 
 // stopMap is the panic that ends a walk whose function wants no more.

@@ -295,9 +295,9 @@ func (db *DB) settleAll() {
 
 var errGroupFailed = errors.New("the commit that this transaction was built on has failed")
 
-// onTop returns the error of a transaction whose group builds on a state that has
-// failed to become durable (G4). It needs the writer lock.
-func (g *group) onTop(db *DB) error {
+// groupFailed returns the error of transactions that were built on a state which has
+// failed to become durable (G4).
+func (db *DB) groupFailed() error {
 	if err := db.pager.Err(); err != nil {
 		return fmt.Errorf("folio: %w: %w", errGroupFailed, err)
 	}

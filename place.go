@@ -35,12 +35,7 @@ func (c *commit) place() {
 	}
 	c.placeNodes(c.leaves)
 	for _, i := range c.runs {
-		n := uint64(len(c.s.dirty[i].buf) / c.db.pageSize)
-		id, ok := c.takeWhole(n)
-		if !ok {
-			id = c.grow(n)
-		}
-		c.put(i, id)
+		c.put(i, c.takeRun(c.s.pagesOf(&c.s.dirty[i])))
 	}
 	c.placeNodes(c.placeInZone(c.branches))
 }
@@ -112,7 +107,7 @@ func (c *commit) placeNodes(nodes []int) {
 // put gives dirty page i the place id, and returns the place behind it.
 func (c *commit) put(i int, id page.ID) page.ID {
 	d := &c.s.dirty[i]
-	n := uint64(len(d.buf) / c.db.pageSize)
+	n := c.s.pagesOf(d)
 	d.id = id
 	c.units = append(c.units, unit{id: id, pages: n, dirty: i})
 	return id + page.ID(n)
@@ -131,10 +126,19 @@ func (c *commit) takeWhole(n uint64) (page.ID, bool) {
 	free := c.list.Free()
 	limit := c.db.opts.MaxSize
 	full := limit > 0 && (int64(c.meta.HighWater)+int64(n))*int64(c.db.pageSize) > limit
-	if free >= n && (full || free >= uint64(c.meta.HighWater)/growBelow || c.inTwo(n)) {
+	if free >= n && (full || free >= uint64(c.meta.HighWater)/growBelow || c.list.LongestTwo() >= n) {
 		return 0, false
 	}
 	return c.grow(n), true
+}
+
+// takeRun takes n pages that must be in one piece.
+func (c *commit) takeRun(n uint64) page.ID {
+	id, ok := c.takeWhole(n)
+	if !ok {
+		id = c.grow(n)
+	}
+	return id
 }
 
 // growBelow is the part of the file that may be free, in pieces too small for a
@@ -142,20 +146,6 @@ func (c *commit) takeWhole(n uint64) (page.ID, bool) {
 // ever the file is twice as long as what is in it, and each commit moves some 20 % more
 // pages than it changes. In a shorter file it would have to move more.
 const growBelow = 2
-
-// inTwo tells whether the two longest free extents hold n pages together.
-func (c *commit) inTwo(n uint64) bool {
-	a, ok := c.list.AllocateLongest(n)
-	if !ok {
-		return false
-	}
-	b, ok := c.list.AllocateLongest(n - a.Len)
-	c.list.Return(a)
-	if ok {
-		c.list.Return(b)
-	}
-	return a.Len+b.Len >= n
-}
 
 // takePiece takes a piece of at most n pages, the longest there is.
 func (c *commit) takePiece(n uint64) freelist.Extent {

@@ -18,6 +18,9 @@ package folio
 //	S6  When a flush fails, the cache can show what the disk does not have for as long
 //	    as anybody has the file mapped. So nobody begins to write before all have
 //	    closed it.
+//	S7  A process that dies in a flush that fails tells nobody. So who takes over while
+//	    others have the file mapped writes once more what it has found: if that was
+//	    lost, it is there again.
 
 import (
 	"errors"
@@ -36,7 +39,11 @@ import (
 	"github.com/foliodb/folio/meta"
 )
 
-// Sharing says what other processes may do with a file that is open.
+// Sharing says what other processes may do with a file that is open. To share it they
+// use a file beside it, its path with "-lock" at the end, which who reads must be able
+// to write too. Where there can be none (other systems than Linux, network file
+// systems, missing permissions, read-only media) a file is opened as with ShareNothing.
+// The repository's docs/processes.md has the details.
 type Sharing int
 
 const (
@@ -47,7 +54,8 @@ const (
 	// transaction at a time, which waits for those of other processes as for those
 	// of its own. What it has seen is durable, so commits with less than
 	// DurabilityFull are flushed at the end of a turn: when no write transaction of
-	// this process is under way.
+	// this process is under way. Where the file cannot be shared, opening it for
+	// writing is an error.
 	ShareWriters
 	// ShareNothing lets nobody else open the file while it is written, and only
 	// readers while it is read. There is no file beside it.
@@ -74,7 +82,7 @@ func (db *DB) share(wait func() error) error {
 			return why
 		}
 	}
-	if db.opts.Sharing == ShareWriters {
+	if db.opts.Sharing == ShareWriters && !db.opts.ReadOnly {
 		return fmt.Errorf("several processes cannot write this file: %w", why)
 	}
 	if err := db.lock(!db.opts.ReadOnly, wait); err != nil || !db.opts.ReadOnly {
@@ -158,14 +166,15 @@ func (db *DB) beginShared(wait func() error) error {
 		if err = db.recover(); err == nil {
 			db.announce(db.head)
 			db.reportState()
+			db.turns.found()
 		}
-	case db.opts.ReadOnly:
+	case db.follows:
 		var snap *snapshot
 		if snap, err = db.follow(); err == nil {
 			db.head = snap
+			db.current.Store(snap)
+			db.becameDurable(snap)
 		}
-	case db.turns != nil:
-		err = db.turns.first(wait)
 	default:
 		err = db.recoverBeside(wait)
 	}
@@ -196,6 +205,9 @@ func (db *DB) recoverBeside(wait func() error) error {
 	db.pager.ForgetVerified() // a process that has died can have written any free page
 	if err := db.recover(); err != nil {
 		return err
+	}
+	if err := db.rewrite(); err != nil {
+		return fmt.Errorf("writing the newest commit again: %w", err)
 	}
 	side.Written(func(yield func(start, n uint64) bool) { yield(0, uint64(page.MaxID)) })
 	db.announce(db.head)
@@ -261,31 +273,47 @@ func (db *DB) follow() (*snapshot, error) {
 	f := &db.seen
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return nil, ErrDatabaseNotOpen
-	}
-	m, slot, seq, err := db.published()
-	if err != nil {
-		return nil, err
-	}
-	if snap := f.newest.Load(); snap != nil && snap.seq == seq {
+	for {
+		if f.closed {
+			return nil, ErrDatabaseNotOpen
+		}
+		m, slot, seq, err := db.published()
+		if err != nil {
+			return nil, err
+		}
+		if snap := f.newest.Load(); snap != nil && snap.seq == seq {
+			return snap, nil
+		}
+		f.catchUp(db)
+		if err := db.reaches(&m); err != nil {
+			// Once newer states are published the file may be cut to what these need.
+			if db.side.Seq() != seq {
+				continue
+			}
+			return nil, err
+		}
+		snap := &snapshot{meta: m, slot: slot, seq: seq, view: db.pager.View()}
+		f.newest.Store(snap)
+		if db.opts.ReadOnly {
+			db.current.Store(snap)
+		}
 		return snap, nil
 	}
-	f.catchUp(db)
-	if need := int64(m.HighWater) * int64(db.pageSize); need > db.pager.FileSize() {
-		if err := db.pager.Refresh(); err != nil {
-			return nil, fmt.Errorf("folio: %w", err)
-		}
-		if size := db.pager.FileSize(); need > size {
-			return nil, fmt.Errorf("folio: %w: the file was cut off: it has %d bytes and needs %d", ErrCorrupt, size, need)
-		}
+}
+
+// reaches makes sure that all pages of the state m are in the file, and in the View.
+func (db *DB) reaches(m *meta.Meta) error {
+	need := int64(m.HighWater) * int64(db.pageSize)
+	if need <= db.pager.FileSize() {
+		return nil
 	}
-	snap := &snapshot{meta: m, slot: slot, seq: seq, view: db.pager.View()}
-	f.newest.Store(snap)
-	if db.opts.ReadOnly {
-		db.current.Store(snap)
+	if err := db.pager.Refresh(); err != nil {
+		return fmt.Errorf("folio: %w", err)
 	}
-	return snap, nil
+	if size := db.pager.FileSize(); need > size {
+		return fmt.Errorf("folio: %w: the file was cut off: it has %d bytes and needs %d", ErrCorrupt, size, need)
+	}
+	return nil
 }
 
 // published returns the newest meta that is published, its slot, and the number of

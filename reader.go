@@ -36,19 +36,25 @@ func (r *reader) Read(id page.ID, birth page.TxID) (page.Page, error) {
 		return nil, err
 	}
 	p := page.Page(b)
-	if p.ComputeChecksum(id, r.fileID) != p.Checksum() {
-		return nil, page.Corrupt(id, 0, "wrong checksum")
-	}
-	if p.TxID() != birth {
-		return nil, page.Corrupt(id, p.Kind(), "written by transaction %d, expected %d", p.TxID(), birth)
-	}
-	if err := btree.Verify(p, id, r.highWater); err != nil {
+	if err := verifyPage(p, id, birth, r.fileID, r.highWater); err != nil {
 		return nil, err
 	}
 	if r.verify != VerifyAlways {
 		r.view.SetVerified(id)
 	}
 	return p, nil
+}
+
+// verifyPage returns what is wrong with p as the node that transaction birth wrote to
+// page id of a file with these pages.
+func verifyPage(p page.Page, id page.ID, birth page.TxID, fileID uint64, highWater page.ID) error {
+	switch {
+	case p.ComputeChecksum(id, fileID) != p.Checksum():
+		return page.Corrupt(id, 0, "wrong checksum")
+	case p.TxID() != birth:
+		return page.Corrupt(id, p.Kind(), "written by transaction %d, expected %d", p.TxID(), birth)
+	}
+	return btree.Verify(p, id, highWater)
 }
 
 // span returns the n pages from id on, if the snapshot has them.
@@ -80,7 +86,7 @@ func (r *reader) Run(id page.ID, birth page.TxID, n int) ([]byte, error) {
 			return btree.RunData(run, n), nil
 		}
 	}
-	return r.readRun(id, birth, n, r.verify != VerifyFirst || n <= verifyRunMax)
+	return r.readRun(id, birth, n, r.verify != VerifyFirst || n <= verifyRunMax || r.view.Changeable())
 }
 
 // readRun verifies the run at id, with its data if full, and returns the data.

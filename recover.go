@@ -32,7 +32,7 @@ import (
 const txidSkip = 1 << 20
 
 // findPageSize finds the page size in the first meta, or, if that is damaged,
-// tries where the second one can be.
+// tries where the second one can be. A file whose creation was cut off it creates.
 func (db *DB) findPageSize() (int, error) {
 	b := make([]byte, meta.Size)
 	first, err := db.readMeta(b, 0, 0)
@@ -42,16 +42,11 @@ func (db *DB) findPageSize() (int, error) {
 	if errors.Is(err, ErrVersionMismatch) {
 		return 0, err
 	}
-	for size := page.MinSize; size <= page.MaxSize; size *= 2 {
-		second, err := db.readMeta(b, size, 1)
-		if err == nil && int(second.PageSize) == size {
-			return size, nil
-		}
-		if errors.Is(err, ErrVersionMismatch) {
-			return 0, err
-		}
+	second, secondErr := db.findSecond(b)
+	if secondErr != nil {
+		return 0, secondErr
 	}
-	if errors.Is(err, meta.ErrBlank) && !db.opts.ReadOnly {
+	if errors.Is(err, meta.ErrBlank) && !db.opts.ReadOnly && (second == nil || second.TxID == 0) {
 		unfinished, readErr := db.unfinished()
 		if readErr != nil {
 			return 0, readErr
@@ -63,15 +58,34 @@ func (db *DB) findPageSize() (int, error) {
 			return db.opts.pageSize(), nil
 		}
 	}
-	if errors.Is(err, ErrInvalid) {
+	switch {
+	case second != nil:
+		return int(second.PageSize), nil
+	case errors.Is(err, ErrInvalid):
 		return 0, ErrInvalid
 	}
 	return 0, fmt.Errorf("neither meta page can be read: %w", err)
 }
 
+// findSecond looks for a whole second meta where it can be, or returns nil. b has the
+// bytes of one.
+func (db *DB) findSecond(b []byte) (*meta.Meta, error) {
+	for size := page.MinSize; size <= page.MaxSize; size *= 2 {
+		second, err := db.readMeta(b, size, 1)
+		if err == nil && int(second.PageSize) == size {
+			return &second, nil
+		}
+		if errors.Is(err, ErrVersionMismatch) {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
 // unfinished tells whether the file can be one in which a crash cut initInPlace
-// off: nothing is in it but what may be a part of the second meta. A database whose
-// metas are damaged must not be taken for one.
+// off, or a sync of it failed: nothing is in it but what may be the second meta, or a
+// part of that, in the cache if not on the disk. A database whose metas are damaged must
+// not be taken for one.
 func (db *DB) unfinished() (bool, error) {
 	size, err := db.file.Size()
 	if err != nil || size > page.NumMetas*page.MaxSize {
@@ -103,7 +117,7 @@ func (db *DB) readMeta(b []byte, off, slot int) (meta.Meta, error) {
 // recover finds the newest durable commit and makes it the current snapshot.
 func (db *DB) recover() error {
 	slots := db.readSlots()
-	if newest := newestWhole(slots); newest == nil || !newest.Clean && !bugs.On(bugs.CacheTrusted) {
+	if !endedWell(slots) && !bugs.On(bugs.CacheTrusted) {
 		var err error
 		if slots, err = db.distrustCache(); err != nil {
 			return err
@@ -145,6 +159,18 @@ func (db *DB) readSlots() (slots [page.NumMetas]meta.Slot) {
 	return slots
 }
 
+// endedWell tells whether what the cache has of the metas may be believed for now: the
+// process before us has closed the file, and no commit was cut off or failed since.
+func endedWell(slots [page.NumMetas]meta.Slot) bool {
+	for i := range slots {
+		if slots[i].Err != nil && !bugs.On(bugs.SpoiltBelieved) {
+			return false
+		}
+	}
+	newest := newestWhole(slots)
+	return newest != nil && newest.Clean
+}
+
 // newestWhole returns the meta with the highest txid, complete or not, or nil.
 func newestWhole(slots [page.NumMetas]meta.Slot) *meta.Meta {
 	var newest *meta.Meta
@@ -173,7 +199,7 @@ func (db *DB) distrustCache() (slots [page.NumMetas]meta.Slot, err error) {
 // dropWritten drops what m may refer to without its being on the disk; of a run, only
 // the first page, as nothing else tells how long it is.
 func (db *DB) dropWritten(m *meta.Meta) error {
-	if m == nil {
+	if m == nil || bugs.On(bugs.RecordNotDropped) {
 		return nil
 	}
 	if m.Weak {
@@ -194,6 +220,12 @@ const cacheUnit = 2 << 20
 // dropCache drops pages from the system's cache, and what may be kept with them.
 func (db *DB) dropCache(id page.ID, n uint64) error {
 	unit := uint64(max(1, cacheUnit/db.pageSize))
+	if bugs.On(bugs.CacheNotDropped) {
+		return nil
+	}
+	if bugs.On(bugs.DropNarrow) {
+		unit = 1
+	}
 	first := uint64(id) / unit * unit
 	end := (uint64(id) + n + unit - 1) / unit * unit
 	return db.pager.DropCache(page.ID(first), end-first)
@@ -201,15 +233,17 @@ func (db *DB) dropCache(id page.ID, n uint64) error {
 
 // secure makes durable what Open has found, before a commit overwrites the other
 // meta: once, by the first write transaction. A clean meta is taken as it is in the
-// cache, but the process that wrote it may have died before its flush; or before
-// the name of a new file was durable.
+// cache, but the process that wrote it may have died before its flush, and the system
+// may have failed to write it since: then the cache shows it, and a flush alone would
+// succeed without it. So it is written again, the same bytes to the same place. Or the
+// process may have died before the name of a new file was durable.
 func (db *DB) secure() error {
 	if db.secured {
 		return nil
 	}
 	m := &db.head.meta
 	if m.Clean && !bugs.On(bugs.CleanUnsynced) {
-		if err := db.pager.Sync(); err != nil {
+		if err := db.rewriteMeta(db.head.slot); err != nil {
 			return fmt.Errorf("folio: %w", err)
 		}
 	}
@@ -222,16 +256,44 @@ func (db *DB) secure() error {
 	return nil
 }
 
+// rewriteMeta makes the meta in slot durable as it is.
+func (db *DB) rewriteMeta(slot int) error {
+	if !bugs.On(bugs.CleanNotRewritten) {
+		if err := db.pager.ReplaceMeta(slot, db.metas[slot][:]); err != nil {
+			return err
+		}
+	}
+	return db.pager.Sync()
+}
+
+// rewrite writes what recovery has believed once more, the same bytes to the same
+// places, and flushes it: where others have the file mapped the cache cannot be
+// dropped, and can show what a failed flush has lost.
+func (db *DB) rewrite() error {
+	err := db.eachWritten(db.head.meta, func(id page.ID, b []byte) error {
+		return db.pager.Write(id, [][]byte{b})
+	})
+	if err != nil {
+		return err
+	}
+	return db.rewriteMeta(db.head.slot)
+}
+
 // complete tells whether all pages that m needs are on disk as the commit wrote them:
 // an error that wraps ErrCorrupt if not.
 func (db *DB) complete(m meta.Meta) error {
+	return db.eachWritten(m, func(page.ID, []byte) error { return nil })
+}
+
+// eachWritten is complete that calls each for all these pages, and returns its error.
+func (db *DB) eachWritten(m meta.Meta, each func(id page.ID, b []byte) error) error {
 	// A page that an earlier commit without a flush appended can be free by now: then
 	// no record has it, but the length is as lost.
 	if int64(m.HighWater)*int64(db.pageSize) > db.pager.FileSize() && !bugs.On(bugs.LengthUnchecked) {
 		return page.Corrupt(m.HighWater-1, 0, "the file ends before it")
 	}
 	if m.Weak {
-		return db.completeSince(&m)
+		return db.completeSince(&m, each)
 	}
 	if bugs.On(bugs.RecordUnchecked) {
 		return nil
@@ -269,6 +331,9 @@ func (db *DB) complete(m meta.Meta) error {
 		} else if p.ComputeChecksum(u.ID, m.FileID) != u.Sum {
 			return page.Corrupt(u.ID, p.Kind(), "wrong checksum")
 		}
+		if err := each(u.ID, p); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -276,9 +341,22 @@ func (db *DB) complete(m meta.Meta) error {
 // completeSince is complete for a weak meta: it verifies every page that is younger
 // than m.Since, which was durable. Older pages refer to older ones only, so there is
 // no need to look at them.
-func (db *DB) completeSince(m *meta.Meta) error {
-	if _, err := readSpace(db.pager, m); err != nil {
+func (db *DB) completeSince(m *meta.Meta, each func(id page.ID, b []byte) error) error {
+	s, err := readSpace(db.pager, m)
+	if err != nil {
 		return err
+	}
+	for _, l := range s.chain {
+		if l.Birth <= m.Since {
+			continue
+		}
+		b := make([]byte, int(l.Pages)*db.pageSize)
+		if err := db.readWhole(b, l.ID); err != nil {
+			return err
+		}
+		if err := each(l.ID, b); err != nil {
+			return err
+		}
 	}
 	var young []btree.Ref
 	note := func(r btree.Ref) {
@@ -305,12 +383,15 @@ func (db *DB) completeSince(m *meta.Meta) error {
 		}
 		budget -= pages
 		if r.Bytes > 0 {
-			if err := db.verifyRun(r, m); err != nil {
+			if err := db.verifyRun(r, m, each); err != nil {
 				return err
 			}
 			continue
 		}
 		if err := db.verifyNode(b, r, m); err != nil {
+			return err
+		}
+		if err := each(r.ID, b); err != nil {
 			return err
 		}
 		btree.Refs(b, 0, note)
@@ -329,7 +410,7 @@ func (db *DB) verifyNode(b page.Page, r btree.Ref, m *meta.Meta) error {
 	return btree.Verify(b, r.ID, m.HighWater)
 }
 
-func (db *DB) verifyRun(r btree.Ref, m *meta.Meta) error {
+func (db *DB) verifyRun(r btree.Ref, m *meta.Meta, each func(id page.ID, b []byte) error) error {
 	run := make([]byte, btree.RunPages(r.Bytes, db.pageSize)*db.pageSize)
 	if err := db.readWhole(run, r.ID); err != nil {
 		return err
@@ -337,7 +418,10 @@ func (db *DB) verifyRun(r btree.Ref, m *meta.Meta) error {
 	if err := btree.VerifyRunHeader(run, r.ID, r.Birth, m.FileID, r.Bytes, db.pageSize); err != nil {
 		return err
 	}
-	return btree.VerifyRunData(run, r.ID, m.FileID)
+	if err := btree.VerifyRunData(run, r.ID, m.FileID); err != nil {
+		return err
+	}
+	return each(r.ID, run)
 }
 
 // readWhole reads pages that must be in the file.

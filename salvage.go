@@ -240,9 +240,7 @@ func (s *salvager) findLost() error {
 	if !lostNodes && !s.blind {
 		return nil
 	}
-	if err := s.scan(); err != nil {
-		return err
-	}
+	s.scan()
 	if err := s.fitOrphans(); err != nil {
 		return err
 	}

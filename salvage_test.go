@@ -17,7 +17,6 @@ import (
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/foliotest"
-	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
 )
 
@@ -389,15 +388,7 @@ func (out *salvageOutcome) stale(path []string, key string) bool {
 }
 
 // salvageSeeds is how many databases each test makes.
-func salvageSeeds() int {
-	switch {
-	case *longFlag:
-		return 30
-	case invariants.Enabled || testing.Short():
-		return 1
-	}
-	return 2
-}
+func salvageSeeds() int { return rounds(1, 2, 30) }
 
 var (
 	patientsMu sync.Mutex

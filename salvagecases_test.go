@@ -19,7 +19,6 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
-	"github.com/foliodb/folio/internal/invariants"
 )
 
 // caseFile returns the patient that fill makes.
@@ -286,14 +285,7 @@ func salvageSafely(t *testing.T, name string, content []byte) {
 func TestSalvageHostile(t *testing.T) {
 	content, err := os.ReadFile(goldenDir + "/all-4096.folio")
 	noErr(t, err)
-	n := 400
-	switch {
-	case *longFlag:
-		n = 100_000
-	case invariants.Enabled || testing.Short():
-		n = 60
-	}
-	for i := range n {
+	for i := range rounds(60, 400, 100_000) {
 		seed := uint64(i)
 		if *seedFlag != 0 {
 			seed = *seedFlag

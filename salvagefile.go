@@ -50,13 +50,7 @@ func (f *salvageFile) node(p page.Page, id page.ID, birth page.TxID) error {
 	if err := f.read(p, id); err != nil {
 		return err
 	}
-	switch {
-	case p.ComputeChecksum(id, f.fileID) != p.Checksum():
-		return page.Corrupt(id, 0, "wrong checksum")
-	case p.TxID() != birth:
-		return page.Corrupt(id, p.Kind(), "written by transaction %d, expected %d", p.TxID(), birth)
-	}
-	return f.verify(p, id)
+	return verifyPage(p, id, birth, f.fileID, page.MaxID) // as verify does
 }
 
 // verify checks the structure of a node. References may lead behind the end of the

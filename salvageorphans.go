@@ -25,7 +25,7 @@ type orphan struct {
 }
 
 // scan finds the orphans, and old nodes that tell what was where.
-func (s *salvager) scan() error {
+func (s *salvager) scan() {
 	hurt := make(map[page.ID]bool, len(s.lost))
 	var oldLeaves, oldBranches bool
 	for _, l := range s.lost {
@@ -59,7 +59,6 @@ func (s *salvager) scan() error {
 	newestFirst := func(a, b nodeRef) int { return cmp.Or(cmp.Compare(b.birth, a.birth), cmp.Compare(a.id, b.id)) }
 	slices.SortFunc(s.oldBranches, newestFirst)
 	slices.SortFunc(s.oldLeaves, newestFirst)
-	return nil
 }
 
 // dropStale drops orphans that cannot be of the state: those that refer to a page which

@@ -99,15 +99,15 @@ func (s *salvager) choose(db *DB, slots [page.NumMetas]meta.Slot) (*meta.Meta, s
 // loadFree reads which pages the state does not use. If that cannot be read, nothing
 // is known about pages that are not referred to.
 func (s *salvager) loadFree(p *pager.Pager) {
-	links, list, err := s.readFree(p)
+	free, err := s.readFree(p)
 	if err != nil {
 		s.lose(&lostNode{level: levelRun, SalvageLoss: SalvageLoss{
 			Page: int(corruptPage(err)), Err: fmt.Errorf("the free space: %w", err),
 		}})
 		return
 	}
-	s.exact, s.free = true, slices.Collect(list.All())
-	for _, l := range links { // not for data either
+	s.exact, s.free = true, slices.Collect(free.list.All())
+	for _, l := range free.chain { // not for data either
 		s.free = append(s.free, freelist.Extent{Start: l.ID, Len: uint64(l.Pages)})
 	}
 	s.free = append(s.free, freelist.Extent{Start: s.meta.HighWater, Len: uint64(page.MaxID)})
@@ -121,26 +121,15 @@ func (s *salvager) isFree(id page.ID) bool {
 }
 
 // readFree is readSpace for a file that can end before its high-water mark.
-func (s *salvager) readFree(p *pager.Pager) (links []freelist.Link, list *freelist.List, err error) {
+func (s *salvager) readFree(p *pager.Pager) (*space, error) {
 	m := s.meta
 	m.HighWater = min(m.HighWater, s.in.pages)
-	var checkpoint []byte
-	deltas := [][]byte{m.Freelist.Tail}
-	for next := headLink(&m); next.ID != 0; {
-		fp, err := readLink(p, &m, next)
-		if err != nil {
-			return nil, nil, err
-		}
-		if fp.Checkpoint {
-			checkpoint = fp.Payload
-		} else {
-			deltas = append(deltas, fp.Payload)
-		}
-		links, next = append(links, next), fp.Next
+	n, err := readNotes(p, &m)
+	if err != nil {
+		return nil, err
 	}
-	slices.Reverse(deltas)
-	list, err = freelist.Load(checkpoint, deltas, s.meta.HighWater)
-	return links, list, err
+	l, err := n.list(s.meta.HighWater)
+	return &space{list: l, chain: n.chain}, err
 }
 
 // newerRoot looks for a commit that is younger than the only meta that is whole: its

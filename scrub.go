@@ -147,13 +147,7 @@ func (s *scrubber) Read(id page.ID, birth page.TxID) (page.Page, error) {
 		return nil, err
 	}
 	m := &s.tx.snap.meta
-	switch {
-	case p.ComputeChecksum(id, m.FileID) != p.Checksum():
-		return nil, page.Corrupt(id, 0, "wrong checksum")
-	case p.TxID() != birth:
-		return nil, page.Corrupt(id, p.Kind(), "written by transaction %d, expected %d", p.TxID(), birth)
-	}
-	return p, btree.Verify(p, id, m.HighWater)
+	return p, verifyPage(p, id, birth, m.FileID, m.HighWater)
 }
 
 // Run reads and verifies a run, and returns its data: that of a key stays as it is,
@@ -181,7 +175,8 @@ func (s *scrubber) Run(id page.ID, birth page.TxID, n int) ([]byte, error) {
 	return btree.RunData(run, n), nil
 }
 
-// metas verifies the meta pages, if nobody can be writing them.
+// metas verifies the meta pages, if nobody is writing them: the one that is not in use
+// is written over by the next commit, whatever it holds.
 func (s *scrubber) metas(report func(error)) {
 	db := s.tx.db
 	if !db.opts.ReadOnly {
@@ -190,10 +185,22 @@ func (s *scrubber) metas(report func(error)) {
 	_ = db.pager.DropCache(0, page.NumMetas) // advice
 	b := make([]byte, db.pageSize)
 	for slot := range page.NumMetas {
-		if _, err := db.readMeta(b[:meta.Size], slot*db.pageSize, slot); err != nil {
+		seq, before := db.unwritten()
+		_, err := db.readMeta(b[:meta.Size], slot*db.pageSize, slot)
+		if now, after := db.unwritten(); err != nil && before && after && seq == now {
 			report(err)
 		}
 	}
+}
+
+// unwritten tells whether no process has the file open for writing, and how many states
+// have been published.
+func (db *DB) unwritten() (seq uint64, ok bool) {
+	if db.side == nil {
+		return 0, true
+	}
+	ok, err := db.side.OnlyWriter()
+	return db.side.Seq(), ok && err == nil
 }
 
 // dropFreelist makes the check read the freelist pages from the device.

@@ -26,8 +26,8 @@ type Stats struct {
 	Size     int64 // bytes up to the high-water mark
 	Oldest   int   // txid of the oldest snapshot being read, 0: none
 	// OldestAge is how long ago that snapshot was replaced by a newer one, zero if
-	// it is the newest; Retained is how many bytes of freed pages cannot be reused
-	// because of it. Both are as of the newest commit.
+	// it is the newest; Retained is how many bytes of freed pages could not be reused
+	// because of it when the newest group of commits began.
 	OldestAge  time.Duration
 	Retained   int64
 	Flushes    uint64 // syncs of the file
@@ -109,8 +109,9 @@ func (n *counters) space(l *freelist.List) {
 	n.known.Store(true)
 }
 
-// Stats returns the counters and the state of the database. It waits for nobody and
-// reads no page; the numbers need not be of one instant.
+// Stats returns the counters, which are those of this process, and the state of the
+// database. It waits for nobody and reads no page; the numbers need not be of one
+// instant.
 func (db *DB) Stats() Stats {
 	var s Stats
 	snap := db.latest()

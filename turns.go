@@ -7,10 +7,10 @@ package folio
 //	    the first begins until all have ended. The kernel takes it from who dies.
 //	T2  Who gets it, and finds that others have published since it had it last, reads
 //	    anew what it knows of the file: the state, the metas, the free space.
-//	T3  Who lets it go has made durable what it has published, and then says so: it
-//	    settles. Before its first transaction it has said that nothing is settled. So
-//	    who finds that, for the one before has died, recovers the file as Open does:
-//	    whatever that one has written, published or not.
+//	T3  Who has begun with it says that nothing is settled. Who lets it go has made
+//	    durable what it has published, and then says that this is all there is. Who
+//	    finds that the one before has not, which died then, recovers the file as Open
+//	    does: its pages and its transaction numbers may be in it.
 //	T4  While others wait for the lock, no transaction begins here on top of those that
 //	    are under way, except those that have waited here since before the turn began:
 //	    they end, the lock is let go, and this process waits as well.
@@ -47,11 +47,13 @@ type turns struct {
 	guests  int           // of them, those that may still begin in this turn (T4)
 	changed chan struct{} // closed at each change of users to or from 0
 
-	fresh bool // the lock is new, and nobody has looked what others did; guarded by DB.writer
+	// Guarded by DB.writer:
+	fresh  bool // the lock is new, and nobody has looked what others did
+	unread bool // the file has never been read for writing
 }
 
 func newTurns(db *DB) *turns {
-	t := &turns{db: db, side: db.side, changed: make(chan struct{})}
+	t := &turns{db: db, side: db.side, changed: make(chan struct{}), unread: true}
 	t.open, t.stop = context.WithCancel(context.Background())
 	return t
 }
@@ -218,7 +220,7 @@ func (t *turns) begin() error {
 	switch {
 	case seq != t.side.Seq(), next > meta.MaxTxID:
 		err = db.recoverBeside(db.patience())
-	case db.head == nil || seq != db.head.seq && !bugs.On(bugs.ReloadLeftOut):
+	case (t.unread || seq != db.head.seq) && !bugs.On(bugs.ReloadLeftOut):
 		err = db.reload(next)
 	case db.fileHolds(db.head):
 		// Others have published nothing, but can have used numbers and changed the
@@ -229,7 +231,7 @@ func (t *turns) begin() error {
 		err = db.recoverBeside(db.patience())
 	}
 	if err == nil {
-		t.fresh = false
+		t.fresh, t.unread = false, false
 		if !bugs.On(bugs.TurnUnmarked) {
 			t.side.Settle(0, 0)
 		}
@@ -237,22 +239,13 @@ func (t *turns) begin() error {
 	return err
 }
 
-// first is begin for a process that opens the file.
-func (t *turns) first(wait func() error) error {
-	for {
-		ok, err := t.tryEnter()
-		if err != nil {
-			return err
-		}
-		if ok {
-			break
-		}
-		if err := wait(); err != nil {
-			return err
-		}
+// found takes note that this process, while no other one had the file, has found out
+// all there is.
+func (t *turns) found() {
+	if t != nil {
+		t.unread = false
+		t.side.Settle(t.db.head.seq, uint64(t.db.nextTxID))
 	}
-	defer t.leave()
-	return t.begin()
 }
 
 // reload takes what another process has settled for the newest state; next is the
@@ -272,7 +265,7 @@ func (db *DB) reload(next page.TxID) error {
 	db.current.Store(snap)
 	db.head = snap
 	db.becameDurable(snap)
-	db.nextTxID, db.secured = max(next, snap.meta.TxID+1), true
+	db.nextTxID = max(next, snap.meta.TxID+1)
 	return nil
 }
 
@@ -299,8 +292,9 @@ func (t *turns) alone(snap *snapshot) bool {
 		return false
 	}
 	only, err := t.side.OnlyWriter()
-	if err != nil || !only || t.side.Seq() != snap.seq || t.side.Failed() {
-		return false
+	_, settled := t.side.Settled()
+	if err != nil || !only || settled != snap.seq || t.side.Seq() != snap.seq || t.side.Failed() {
+		return false // if it is not settled, one that died has written more: Open finds out
 	}
 	t.side.Settle(0, 0)
 	return true

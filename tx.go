@@ -5,8 +5,6 @@ package folio
 // (commit.go) or dropped.
 
 import (
-	"sync/atomic"
-
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/sidecar"
@@ -39,8 +37,7 @@ type Tx struct {
 	slot     *sidecar.Slot
 	root     Bucket
 	read     reader
-	handles  [1]Bucket // the first bucket opened costs no allocation
-	handed   atomic.Int32
+	handles  handles
 	*writing // of a write transaction; of others &notWriting
 }
 
@@ -77,18 +74,6 @@ func (tx *Tx) reader() *reader {
 		return &tx.store.reader
 	}
 	return &tx.read
-}
-
-// newBucket returns memory for a Bucket. Programs written for bbolt open buckets of
-// one reader in several goroutines, which it happened to bear. They must not get
-// the same memory: one would read another's bucket.
-func (tx *Tx) newBucket() *Bucket {
-	if !tx.writable && int(tx.handed.Load()) < len(tx.handles) {
-		if i := int(tx.handed.Add(1)); i <= len(tx.handles) {
-			return &tx.handles[i-1]
-		}
-	}
-	return new(Bucket)
 }
 
 // keysMax is more keys than can be in the file or in the transaction's memory.
@@ -269,7 +254,7 @@ func (tx *Tx) abandon() error {
 	if now := db.current.Load(); now != nil && now.meta.TxID >= g.base.meta.TxID {
 		return nil
 	}
-	return g.onTop(db)
+	return db.groupFailed()
 }
 
 // Rollback drops the changes and ends the transaction. It returns ErrTxClosed if

@@ -16,7 +16,8 @@ type Process struct {
 	PID     int
 	Role    string    // "reader", "writer" or "shared writer"
 	Since   time.Time // when it opened the file
-	Dead    bool      // it was killed, and nobody has cleaned up after it yet
+	Dead    bool      // it has ended without Close, and nobody has cleaned up after it yet
+	Self    bool      // it is the DB that was asked
 	Readers []Reader  // its open read transactions; those of a "writer" are not known
 }
 
@@ -35,7 +36,7 @@ func (db *DB) Processes() []Process {
 	}
 	var list []Process
 	for _, p := range db.side.Processes() {
-		q := Process{PID: p.PID, Role: p.Role.String(), Since: p.Since, Dead: !p.Alive}
+		q := Process{PID: p.PID, Role: p.Role.String(), Since: p.Since, Dead: !p.Alive, Self: p.Own}
 		for _, s := range p.Slots {
 			q.Readers = append(q.Readers, Reader{TxID: int(s.TxID), Since: s.Since, Retained: int64(s.Retained)})
 		}
@@ -91,10 +92,19 @@ func (db *DB) report(c *commit) {
 	n.Transactions.Add(uint64(c.stats.Commits))
 	n.Pages.Add(uint64(c.stats.Pages + c.stats.RunPages + c.stats.SpacePages))
 	n.Bytes.Add(uint64(c.stats.bytes(db.pageSize)))
-	syncs := db.pager.Stats().Syncs
+	db.reportFlushes()
+	db.reportState()
+}
+
+// reportFlushes tells other processes what has been flushed. It needs the token.
+func (db *DB) reportFlushes() {
+	if db.side == nil {
+		return
+	}
+	n, syncs := db.side.Counters(), db.pager.Stats().Syncs
 	n.Flushes.Add(syncs - db.reported)
 	db.reported = syncs
-	db.reportState()
+	n.Durable.Store(db.durableTx.Load())
 }
 
 // reportState tells other processes what the file is like.

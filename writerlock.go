@@ -62,7 +62,8 @@ func (l *writerLock) lock(ctx context.Context) error {
 }
 
 // lockFirst waits for the lock before all others, or until it is not needed any more,
-// and tells whether it has the lock. Only one goroutine at a time may wait here.
+// and tells whether it has the lock. Only one goroutine at a time may need it here; one
+// that does not any more, and has yet to notice, can lose its place to the next.
 func (l *writerLock) lockFirst(unneeded <-chan signal) bool {
 	l.mu.Lock()
 	if !l.held {
@@ -81,13 +82,12 @@ func (l *writerLock) lockFirst(unneeded <-chan signal) bool {
 	l.mu.Lock()
 	if l.first == turn {
 		l.first = nil
-		l.mu.Unlock()
-		return false
 	}
+	handed := len(turn) > 0 // at the same moment
 	l.mu.Unlock()
-	// It was handed to us at the same moment.
-	<-turn
-	l.unlock()
+	if handed {
+		l.unlock()
+	}
 	return false
 }
 

@@ -1,7 +1,7 @@
 package btree
 
 // This file is responsible for what the counts in the branches are good for:
-// positions. Every operation costs one descent.
+// positions. A Rank costs one descent, a Count one for each of its bounds.
 
 // Rank returns the number of keys before key.
 func (t *Tree) Rank(key []byte) (uint64, error) {
@@ -15,6 +15,7 @@ func (t *Tree) Rank(key []byte) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
+		t.announce(n, i)
 		before += n.countBefore(i)
 		if n, err = t.child(n, i); err != nil {
 			return 0, err

@@ -13,12 +13,14 @@
 //	verify.go    which bytes are accepted as a node at all
 //	leaf.go      changing a leaf in place          branch.go  the same for a branch
 //	overflow.go  runs of pages for long values and keys
-//	tree.go      a tree: root, descent, Get        count.go   Len, Rank, At
+//	tree.go      a tree: root, descent, Get        count.go   Rank, Count
+//	getmany.go   many lookups at once              walk.go    for statistics and inspection
 //	put.go       writing descents and insertion    split.go   splits
 //	delete.go    deletion and merges               own.go     trees without pages
 //	range.go     deleting ranges and whole trees   cursor.go  iteration
 //	place.go     what a commit needs: final layout, and references to patch
-//	check.go     the full check of a tree
+//	check.go     the full check of a tree          scan.go    cells as salvage needs them
+//	format.go    the tables of the documentation
 //
 // The package is part of folio and carries no compatibility promise.
 package btree

@@ -116,3 +116,10 @@ func (c *Cursor) Key() []byte {
 	}
 	return c.key
 }
+
+// Open returns the read-only tree of h.
+func Open(r Reader, h Header, own []byte) *Tree {
+	t := &Tree{}
+	t.Init(r, h, own)
+	return t
+}

@@ -13,16 +13,16 @@ package btree
 
 import (
 	"bytes"
+	"iter"
 
 	"github.com/foliodb/folio/internal/page"
 )
 
 const (
-	offRunData  = page.HeaderSize
-	offRunSums  = page.HeaderSize + 8
-	chunkSize   = 64 << 10
-	runAlign    = 16
-	maxRunBytes = MaxValueSize
+	offRunData = page.HeaderSize
+	offRunSums = page.HeaderSize + 8
+	chunkSize  = 64 << 10
+	runAlign   = 16
 )
 
 // runDataOffset returns where the data of a run with n data bytes begins.
@@ -56,19 +56,30 @@ func RunData(run []byte, n int) []byte {
 
 // SealRun computes the checksums of a run. Nothing in it may change afterwards.
 func SealRun(run []byte, id page.ID, fileID uint64) {
-	n := int(le.Uint64(run[offRunData:]))
-	o := runDataOffset(n)
-	seed := page.Seed(id, fileID)
-	for i, rest := 0, run[o:]; len(rest) > 0; i++ {
-		// The last chunk takes the rest, padding included.
-		size := min(chunkSize, len(rest))
-		if (i+1)*chunkSize >= n {
-			size = len(rest)
-		}
-		le.PutUint64(run[offRunSums+8*i:], page.Sum(rest[:size], seed+uint64(i)+1))
-		rest = rest[size:]
+	for i, sum := range chunkSums(run, id, fileID) {
+		le.PutUint64(run[offRunSums+8*i:], sum)
 	}
+	o := runDataOffset(int(le.Uint64(run[offRunData:])))
 	page.Page(run[:o]).Seal(id, fileID)
+}
+
+// chunkSums computes the checksum of each chunk of the data of a run.
+func chunkSums(run []byte, id page.ID, fileID uint64) iter.Seq2[int, uint64] {
+	return func(yield func(i int, sum uint64) bool) {
+		n := int(le.Uint64(run[offRunData:]))
+		seed := page.Seed(id, fileID)
+		for i, rest := 0, run[runDataOffset(n):]; len(rest) > 0; i++ {
+			// The last chunk takes the rest, padding included.
+			size := min(chunkSize, len(rest))
+			if (i+1)*chunkSize >= n {
+				size = len(rest)
+			}
+			if !yield(i, page.Sum(rest[:size], seed+uint64(i)+1)) {
+				return
+			}
+			rest = rest[size:]
+		}
+	}
 }
 
 // VerifyRunHeader checks the beginning of a run that should hold n bytes, given
@@ -93,20 +104,25 @@ func VerifyRunHeader(run []byte, id page.ID, birth page.TxID, fileID uint64, n, 
 
 // VerifyRunData checks the data of a run whose beginning has been verified.
 func VerifyRunData(run []byte, id page.ID, fileID uint64) error {
-	n := int(le.Uint64(run[offRunData:]))
-	o := runDataOffset(n)
-	seed := page.Seed(id, fileID)
-	for i, rest := 0, run[o:]; len(rest) > 0; i++ {
-		size := min(chunkSize, len(rest))
-		if (i+1)*chunkSize >= n {
-			size = len(rest)
-		}
-		if page.Sum(rest[:size], seed+uint64(i)+1) != le.Uint64(run[offRunSums+8*i:]) {
+	for i, sum := range chunkSums(run, id, fileID) {
+		if sum != le.Uint64(run[offRunSums+8*i:]) {
 			return page.Corrupt(id, page.KindOverflow, "wrong checksum of the data from byte %d on", i*chunkSize)
 		}
-		rest = rest[size:]
 	}
 	return nil
+}
+
+// VerifyRun checks a whole run of which nothing is known but where it is and
+// how long its header says it is.
+func VerifyRun(run []byte, id page.ID, fileID uint64, pageSize int) error {
+	n := le.Uint64(run[offRunData:])
+	if n > MaxValueSize || RunPages(int(n), pageSize)*pageSize != len(run) {
+		return page.Corrupt(id, page.KindOverflow, "%d bytes cannot be in a run of %d pages", n, len(run)/pageSize)
+	}
+	if err := VerifyRunHeader(run, id, page.Page(run).TxID(), fileID, int(n), pageSize); err != nil {
+		return err
+	}
+	return VerifyRunData(run, id, fileID)
 }
 
 // keyRun returns the key that ref refers to and that must begin with stub.

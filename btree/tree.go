@@ -102,17 +102,12 @@ type Tree struct {
 	mods  uint64 // changes so far, for cursors
 }
 
-// Open returns the read-only tree of h. own is what follows the header when the
-// tree has no pages.
-func Open(r Reader, h Header, own []byte) *Tree {
-	t := &Tree{}
-	t.Init(r, h, own)
-	return t
-}
-
-// Init is Open for a Tree that is part of something else.
+// Init makes t the read-only tree of h. own is what follows the header when the tree
+// has no pages.
 func (t *Tree) Init(r Reader, h Header, own []byte) {
-	*t = Tree{r: r, root: h.Root, birth: h.Birth, count: h.Count}
+	// One by one: to build a Tree and copy it takes several times as long.
+	*t = Tree{}
+	t.r, t.root, t.birth, t.count = r, h.Root, h.Birth, h.Count
 	if h.Root == 0 && len(own) > 0 {
 		t.own = node(own)
 	}

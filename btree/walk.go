@@ -86,6 +86,15 @@ func (t *Tree) walkLeaf(w *Walker, n node) error {
 	return nil
 }
 
+// Used returns how many bytes of the verified node p are in use.
+func Used(p page.Page) int {
+	n := node(p)
+	if n.isLeaf() {
+		return n.base() + n.usedLeaf()
+	}
+	return n.base() + n.usedBranch()
+}
+
 // CellInfo describes a cell of a node. Its slices are parts of the node, but for
 // the keys of a branch.
 type CellInfo struct {

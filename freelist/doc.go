@@ -13,7 +13,8 @@
 //
 // On disk the set is a checkpoint, which holds every extent, and the deltas of
 // the commits since. Snapshots die with the processes that hold them, so the
-// disk does not tell free from pending: after a reopen everything is free.
+// disk does not tell free from pending: after a reopen everything is free, but for
+// what HoldSince is told that other processes read.
 //
 // # Format
 //

@@ -143,3 +143,10 @@ func (l *List) Touched(live map[uint64]bool, durable uint64) int {
 	}
 	return n
 }
+
+// New returns an empty list.
+func New() *List {
+	l := &List{free: newSpace(), zone: newZone()}
+	l.free.indexSizes()
+	return l
+}

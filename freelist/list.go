@@ -18,18 +18,11 @@ import (
 //	    FreePages puts it back.
 
 // List is the set of pages of a file that no tree uses. The zero value is not
-// ready; see New and Load. Its methods must not be called concurrently.
+// ready; see Load. Its methods must not be called concurrently.
 type List struct {
 	free    space
 	zone    zone
 	pending pending
-}
-
-// New returns an empty list.
-func New() *List {
-	l := &List{free: newSpace(), zone: newZone()}
-	l.free.indexSizes()
-	return l
 }
 
 // Free returns the number of pages that can be reused now.
@@ -73,8 +66,8 @@ func (l *List) AllocateLongest(n uint64) (Extent, bool) {
 	return x, true
 }
 
-// Return puts back pages that an allocation of a failed commit took. They may be
-// part of what was allocated.
+// Return puts back pages that an allocation took, of a commit that has failed or does
+// not need them any more. They may be part of what was allocated.
 func (l *List) Return(e Extent) {
 	if e.Len == 0 {
 		return

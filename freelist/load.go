@@ -31,8 +31,8 @@ func (l *List) CheckpointBound() int {
 }
 
 // Load returns the list that a checkpoint and the deltas since describe. Each of
-// deltas is a concatenation, the oldest first. Nobody holds a snapshot after a
-// reopen, so everything is free.
+// deltas is a concatenation, the oldest first. Everything is free: who holds a
+// snapshot after a reopen is another process (HoldSince).
 //
 // Pages of the result are in [page.FirstID, limit), where limit is the
 // high-water mark of the newest meta. The mark was higher before a tail was

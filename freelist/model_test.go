@@ -345,6 +345,13 @@ func (h *run) compare(when string) {
 	require.Equal(h.t, h.m.count(pending), h.l.Pending(), when)
 	zone, behind := h.m.cut()
 	require.Equal(h.t, len(zone)+len(behind), h.l.Extents(), when)
+	longest := []uint64{0, 0}
+	for _, e := range behind {
+		longest = append(longest, e.Len)
+	}
+	slices.Sort(longest)
+	n := len(longest)
+	require.Equal(h.t, longest[n-2]+longest[n-1], h.l.LongestTwo(), when)
 	want := h.m.extents(free, pending)
 	require.Equal(h.t, want, slices.Collect(h.l.All()), when)
 	if len(h.live) > 0 && h.live[0] != h.durable && h.live[0] != h.published {

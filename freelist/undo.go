@@ -26,7 +26,7 @@ func (l *List) Forget(death page.TxID) {
 }
 
 // Withdraw takes pages out of the list that Return has put there, for a commit that
-// has failed: they are behind the high-water mark again, or still in use.
+// has failed or gone back: they are behind the high-water mark again, or still in use.
 func (l *List) Withdraw(e Extent) {
 	low, high := l.zone.cut(e)
 	if low.Len > 0 && !l.zone.remove(low) || high.Len > 0 && !l.free.remove(high) {

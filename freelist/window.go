@@ -49,3 +49,14 @@ func (l *List) InLong(least, n uint64) (pages uint64) {
 	})
 	return pages
 }
+
+// LongestTwo returns how many pages the two longest free extents have together.
+func (l *List) LongestTwo() (pages uint64) {
+	left := 2
+	l.free.sizes.Descend(func(e Extent) bool {
+		pages += e.Len
+		left--
+		return left > 0
+	})
+	return pages
+}

@@ -223,6 +223,15 @@ func TestDecodeDetectsEveryFlippedBit(t *testing.T) {
 	}
 }
 
+func TestSpoil(t *testing.T) {
+	b := encode(sample(), 1)
+	for range 2 { // twice is no way back
+		meta.Spoil(b, 1)
+		_, err := meta.Decode(b, 1)
+		require.ErrorIs(t, err, page.ErrCorrupt)
+	}
+}
+
 func TestDecodeKeepsNothing(t *testing.T) {
 	b := encode(sample(), 0)
 	m, err := meta.Decode(b, 0)

@@ -44,6 +44,12 @@ func Encode(dst []byte, m *Meta, slot int) {
 	le.PutUint64(dst[offChecksum:], checksum(dst, slot))
 }
 
+// Spoil gives dst, which has Size bytes, a checksum that is wrong, whatever is in it, so
+// that nobody takes it for the meta of the given slot.
+func Spoil(dst []byte, slot int) {
+	binary.LittleEndian.PutUint64(dst[offChecksum:], ^checksum(dst, slot))
+}
+
 // encodeBody writes tail and record and their sizes.
 func encodeBody(dst []byte, m *Meta) {
 	le := binary.LittleEndian

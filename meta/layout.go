@@ -1,5 +1,7 @@
 package meta
 
+import "github.com/foliodb/folio/internal/page"
+
 // This file is responsible for where the fields of a meta page are. Numbers are
 // little-endian. Rules:
 //
@@ -54,36 +56,30 @@ const (
 	flagsKnown = flagSynced | flagClean | flagWeak
 )
 
-// Field is a line of the table of a layout.
-type Field struct {
-	Offset, Size  int // bytes
-	Name, Meaning string
-}
-
 // Layout returns the fields of a meta page in the order in which they lie there,
 // without gaps. docs/format.md is made from it.
-func Layout() []Field {
-	return []Field{
-		{offMagic, 8, "magic", "89 66 6f 6c 69 6f 0d 0a; here in every version"},
-		{offVersion, 4, "version", "format version, 1; here in every version"},
-		{offPageSize, 4, "page size", "bytes; a power of two from 4096 to 65536"},
-		{offFileID, 8, "file id", "random, drawn at creation; part of every checksum's seed; here in every version"},
-		{offTxID, 8, "txid", "transaction that this meta commits"},
-		{offRootID, 8, "root id", "root page of the root bucket's tree; 0: the tree is empty"},
-		{offRootBirth, 8, "root birth", "transaction that wrote the root page"},
-		{offRootCount, 8, "root count", "keys in the root bucket"},
-		{offRootSequence, 8, "root sequence", "sequence number of the root bucket"},
-		{offHighWater, 8, "high-water mark", "first page id never used"},
-		{offFreelistHead, 8, "freelist head", "newest freelist page; 0: there is none"},
-		{offFreelistBirth, 8, "freelist birth", "transaction that wrote the freelist head"},
-		{offFreePages, 8, "free pages", "number of free and pending pages"},
-		{offHeadPages, 4, "head pages", "pages in the run of the freelist head"},
-		{offFlags, 4, "flags", "1: synced, all was durable before this meta was written; 2: clean, written at close; 4: weak, recovery looks at the trees"},
-		{offTailSize, 2, "tail size", "bytes of freelist deltas at the start of the body"},
-		{offRecordCount, 2, "record count", "units in the commit record: pages and runs that this flush wrote"},
-		{offRecordIDSize, 2, "record id size", "bytes of the units' ids, which follow the tail"},
-		{offReserved, 2, "reserved", "zero"},
-		{offBody, bodySize, "body", "tail; ids of the units; 8-byte checksums of the units in the same order; zeros; in a weak meta the tail, 8 bytes: the transaction that was durable, zeros"},
-		{offChecksum, 8, "checksum", "xxh64 of all bytes before it, seeded with slot and file id; here in every version"},
+func Layout() []page.Field {
+	return []page.Field{
+		{Offset: offMagic, Size: 8, Name: "magic", Meaning: "89 66 6f 6c 69 6f 0d 0a; here in every version"},
+		{Offset: offVersion, Size: 4, Name: "version", Meaning: "format version, 1; here in every version"},
+		{Offset: offPageSize, Size: 4, Name: "page size", Meaning: "bytes; a power of two from 4096 to 65536"},
+		{Offset: offFileID, Size: 8, Name: "file id", Meaning: "random, drawn at creation; part of every checksum's seed; here in every version"},
+		{Offset: offTxID, Size: 8, Name: "txid", Meaning: "transaction that this meta commits"},
+		{Offset: offRootID, Size: 8, Name: "root id", Meaning: "root page of the root bucket's tree; 0: the tree is empty"},
+		{Offset: offRootBirth, Size: 8, Name: "root birth", Meaning: "transaction that wrote the root page"},
+		{Offset: offRootCount, Size: 8, Name: "root count", Meaning: "keys in the root bucket"},
+		{Offset: offRootSequence, Size: 8, Name: "root sequence", Meaning: "sequence number of the root bucket"},
+		{Offset: offHighWater, Size: 8, Name: "high-water mark", Meaning: "first page id never used"},
+		{Offset: offFreelistHead, Size: 8, Name: "freelist head", Meaning: "newest freelist page; 0: there is none"},
+		{Offset: offFreelistBirth, Size: 8, Name: "freelist birth", Meaning: "transaction that wrote the freelist head"},
+		{Offset: offFreePages, Size: 8, Name: "free pages", Meaning: "number of free and pending pages"},
+		{Offset: offHeadPages, Size: 4, Name: "head pages", Meaning: "pages in the run of the freelist head"},
+		{Offset: offFlags, Size: 4, Name: "flags", Meaning: "1: synced, all was durable before this meta was written; 2: clean, written at close; 4: weak, recovery looks at the trees"},
+		{Offset: offTailSize, Size: 2, Name: "tail size", Meaning: "bytes of freelist deltas at the start of the body"},
+		{Offset: offRecordCount, Size: 2, Name: "record count", Meaning: "units in the commit record: pages and runs that this flush wrote"},
+		{Offset: offRecordIDSize, Size: 2, Name: "record id size", Meaning: "bytes of the units' ids, which follow the tail"},
+		{Offset: offReserved, Size: 2, Name: "reserved", Meaning: "zero"},
+		{Offset: offBody, Size: bodySize, Name: "body", Meaning: "tail; ids of the units; 8-byte checksums of the units in the same order; zeros; in a weak meta the tail, 8 bytes: the transaction that was durable, zeros"},
+		{Offset: offChecksum, Size: 8, Name: "checksum", Meaning: "xxh64 of all bytes before it, seeded with slot and file id; here in every version"},
 	}
 }

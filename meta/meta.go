@@ -82,22 +82,6 @@ func (m *Meta) Room() int {
 // other. It may sort the record.
 func (m *Meta) Fits() bool { return m.Room() >= 0 }
 
-// RecordCapacity returns how many units fit beside a tail of tailBytes in a file
-// with the given high-water mark, wherever they lie. Units that lie together take
-// less, which [Meta.Fits] knows.
-func RecordCapacity(tailBytes int, highWater page.ID) int {
-	room := bodySize - tailBytes
-	if room <= 0 {
-		return 0
-	}
-	// The bound grows with n by at least sumSize+1 a unit.
-	n := room / (sumSize + 1)
-	for n > 0 && sumSize*n+idsBound(n, highWater) > room {
-		n--
-	}
-	return n
-}
-
 // sinceSize is what Since takes, behind the tail.
 const sinceSize = 8
 

@@ -45,18 +45,6 @@ func appendIDs(dst []byte, r []Unit) []byte {
 	return dst
 }
 
-// idsBound returns an upper bound of the bytes of the ids of n units below end.
-// A stretch of c ids takes c-1 bytes at most besides its gap. A gap takes a byte,
-// and one more for each k with a value of 1<<7k or more; the values add up to
-// 2*end at most.
-func idsBound(n int, end page.ID) int {
-	size := n
-	for k := 7; k < 64; k += 7 {
-		size += int(min(uint64(n), 2*uint64(end)>>k))
-	}
-	return size
-}
-
 // decodeIDs decodes the ids of len(r) units from all of b. It returns what is wrong,
 // or "". Ids may lie outside the file, or wrap around: checkRecord sees either, for
 // then one is too large.

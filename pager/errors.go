@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/vfs"
 )
 
@@ -36,10 +37,14 @@ func (p *Pager) Err() error {
 // Latch makes every later call that changes the file fail with an error that
 // wraps ErrLatched and err. The first latch stays. A nil err does nothing.
 func (p *Pager) Latch(err error) {
-	if err == nil || !p.latch.CompareAndSwap(nil, &latched{fmt.Errorf("pager: %w: %w", ErrLatched, err)}) {
+	if err == nil {
 		return
 	}
-	if fn := p.opts.OnLatch; fn != nil {
+	first := p.latch.CompareAndSwap(nil, &latched{fmt.Errorf("pager: %w: %w", ErrLatched, err)})
+	if !bugs.On(bugs.MarksKept) {
+		p.forgetFrom(0) // V5
+	}
+	if fn := p.opts.OnLatch; first && fn != nil {
 		fn()
 	}
 }

@@ -206,3 +206,19 @@ func TestMapFails(t *testing.T) {
 	require.NoError(t, p.EnsureSize(4))
 	requirePage(t, p.View(), 3, 0)
 }
+
+// TestLatchedMarks holds rule V5: pages count as verified no more.
+func TestLatchedMarks(t *testing.T) {
+	p, _, plan := fourPages(t)
+	v := p.View()
+	marked := func() bool { _, ok := v.Page(3); return ok }
+	v.SetVerified(3)
+	require.True(t, marked())
+	require.False(t, v.Changeable())
+	plan.Add(faultfs.Fault{Op: faultfs.Sync, Err: errDevice})
+	require.ErrorIs(t, p.Sync(), errDevice)
+	require.True(t, v.Changeable())
+	require.False(t, marked())
+	v.SetVerified(3)
+	require.False(t, marked())
+}

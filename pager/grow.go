@@ -32,13 +32,9 @@ var zeros [zerosSize]byte
 // nothing when the file is long enough.
 //
 // Without room it returns an error that wraps ErrNoSpace, or ErrMaxSize, and the
-// file is as long as before. On a read-only pager it changes nothing but the
-// View, after looking at the length of the file anew.
+// file is as long as before.
 func (p *Pager) EnsureSize(hwm page.ID) error {
-	if p.opts.ReadOnly {
-		return p.follow(hwm)
-	}
-	if err := p.Err(); err != nil {
+	if err := p.checkWrite(); err != nil {
 		return err
 	}
 	if hwm > page.MaxID {
@@ -58,23 +54,9 @@ func (p *Pager) EnsureSize(hwm page.ID) error {
 	return p.coverLocked(p.size.Load())
 }
 
-// follow is EnsureSize for a file that others write.
-func (p *Pager) follow(hwm page.ID) error {
-	if hwm <= page.MaxID && int64(hwm)*p.pageSize <= p.ready.Load() {
-		return nil
-	}
-	if err := p.Refresh(); err != nil {
-		return err
-	}
-	if hwm > page.MaxID || int64(hwm)*p.pageSize > p.size.Load() {
-		return fmt.Errorf("pager: the file holds fewer than %d pages: %w", hwm, ErrReadOnly)
-	}
-	return nil
-}
-
 // Refresh looks at the length of the file again, which another process may have
-// changed, and makes the View cover it. A process calls it when it becomes the
-// writer.
+// changed, and makes the View cover it. A process calls it when it follows what
+// another one has written, or becomes the writer.
 func (p *Pager) Refresh() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,6 +20,8 @@ import (
 //	    they never come back once cleared (see Pager.viewMu).
 //	V4. The bitmaps are as long as the file needs, not as the mapping is; a page
 //	    beyond them is not verified.
+//	V5. Once the pager has latched, no page is marked. What could not be written the
+//	    system shows for as long as it likes, and then the bytes of before.
 
 // View is the mapping of the file at one time. All its methods may be called
 // concurrently. It stays valid until the pager is closed; a newer one may cover
@@ -60,13 +62,19 @@ func (v *View) Run(id page.ID, n uint64) []byte {
 	return v.data[off:end:end]
 }
 
-// SetVerified marks page id as checked. On a View too old to have a bit for it,
-// it does nothing.
+// SetVerified marks page id as checked. On a View too old to have a bit for it, and in
+// a pager that has latched, it does nothing (V5).
 func (v *View) SetVerified(id page.ID) {
 	if w := id / 64; w < page.ID(len(v.verified)) {
 		v.verified[w].Or(1 << (id % 64))
+		if v.Changeable() { // after the bit is set: Latch stores first and clears then
+			v.verified[w].And(^(uint64(1) << (id % 64)))
+		}
 	}
 }
+
+// Changeable tells whether pages can change though nobody writes them (V5).
+func (v *View) Changeable() bool { return v.pager != nil && v.pager.latch.Load() != nil }
 
 // ClearVerified takes the mark from n pages from id on, in this and in every
 // other View of the pager. The writer calls it for pages that it writes anew.

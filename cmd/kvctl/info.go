@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/page"
@@ -37,6 +38,7 @@ type infoJSON struct {
 	TxID      int      `json:"txid"`
 	MetaPage  int      `json:"meta_page"`
 	Clean     bool     `json:"clean"`
+	Writers   []int    `json:"writers,omitempty"` // processes
 	Recovered string   `json:"recovered,omitempty"`
 	FileSize  int64    `json:"file_size"`
 	HighWater int64    `json:"high_water"`
@@ -54,16 +56,20 @@ func (e *env) info(path string, asJSON bool) error {
 		}
 		j := infoJSON{
 			File: path, Version: in.Version, PageSize: in.PageSize, FileID: fmt.Sprintf("%#016x", in.FileID),
-			TxID: in.TxID, MetaPage: in.MetaSlot, Clean: metas[in.MetaSlot].Meta.Clean, Recovered: in.Recovered,
+			TxID: in.TxID, MetaPage: in.MetaSlot, Clean: newest(metas).Clean, Recovered: in.Recovered,
 			FileSize: st.FileSize, HighWater: st.Size / int64(in.PageSize), FreePages: st.FreePageN, Buckets: in.Keys,
 		}
 		for _, m := range metas {
 			j.Metas = append(j.Metas, describeMeta(m))
 		}
+		ps := writers(others(tx.DB()))
+		for _, p := range ps {
+			j.Writers = append(j.Writers, p.PID)
+		}
 		if asJSON {
 			return writeJSON(e.out, &j)
 		}
-		return e.printInfo(&j)
+		return e.printInfo(&j, ps)
 	})
 	if err == nil || asJSON || !errors.Is(err, folio.ErrCorrupt) {
 		return err
@@ -77,9 +83,23 @@ func (e *env) info(path string, asJSON bool) error {
 	return err
 }
 
-func (e *env) printInfo(j *infoJSON) error {
+// newest returns the meta of the newest transaction; with readers there, that can be
+// newer than what they see, by the note that the file was closed.
+func newest(metas [page.NumMetas]meta.Slot) (m meta.Meta) {
+	for _, s := range metas {
+		if s.Err == nil && s.Meta.TxID >= m.TxID {
+			m = s.Meta
+		}
+	}
+	return m
+}
+
+func (e *env) printInfo(j *infoJSON, writing []folio.Process) error {
 	state := "closed properly"
-	if !j.Clean {
+	switch {
+	case len(writing) > 0:
+		state = "in use: " + haveOpen(writing)
+	case !j.Clean:
 		state = "not closed properly: the newest commit has been checked"
 	}
 	if j.Recovered != "" {
@@ -133,6 +153,22 @@ func readMetas(path string, pageSize int) (slots [page.NumMetas]meta.Slot, err e
 		s.Meta, s.Err = meta.Decode(b[:n], slot)
 		return s
 	}
+	// What somebody is just writing can look damaged.
+	for range metaTries {
+		slots[0], slots[1] = readBoth(read, pageSize)
+		if slots[0].Err == nil && slots[1].Err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return slots, nil
+}
+
+// metaTries is how often metas are read that look damaged.
+const metaTries = 5
+
+// readBoth calls read for both metas, with the page size, or the one that is found.
+func readBoth(read func(slot, size int) meta.Slot, pageSize int) (first, second meta.Slot) {
 	sizes := []int{pageSize}
 	if pageSize == 0 {
 		sizes = nil
@@ -141,13 +177,12 @@ func readMetas(path string, pageSize int) (slots [page.NumMetas]meta.Slot, err e
 		}
 	}
 	for _, s := range sizes {
-		slots[0], slots[1] = read(0, s), read(1, s)
-		for i := range slots {
-			if slots[i].Err == nil && int(slots[i].Meta.PageSize) == s {
-				return slots, nil
+		first, second = read(0, s), read(1, s)
+		for _, m := range []meta.Slot{first, second} {
+			if m.Err == nil && int(m.Meta.PageSize) == s {
+				return first, second
 			}
 		}
 	}
-	slots[0], slots[1] = read(0, sizes[0]), read(1, sizes[0])
-	return slots, nil
+	return read(0, sizes[0]), read(1, sizes[0])
 }

@@ -82,7 +82,10 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 		}
 		in = opened
 	}
-	l := loader{path: path, parse: parse, batch: f.batch, in: bufio.NewReaderSize(in, 1<<20), bar: e.bar("loading", total, true)}
+	l := loader{
+		update: e.update, path: path, parse: parse, batch: f.batch,
+		in: bufio.NewReaderSize(in, 1<<20), bar: e.bar("loading", total, true),
+	}
 	start := time.Now()
 	err = e.change(file, true, l.run)
 	_ = l.bar.Finish() // only looks
@@ -174,13 +177,14 @@ func parseJSONL(line []byte) (p pairToLoad, err error) {
 
 // loader is one run of load.
 type loader struct {
-	path  [][]byte
-	parse func([]byte) (pairToLoad, error)
-	batch int
-	in    *bufio.Reader
-	bar   *progressbar.ProgressBar
-	line  int // read so far
-	done  int // committed
+	update func(*folio.DB, func(*folio.Tx) error) error
+	path   [][]byte
+	parse  func([]byte) (pairToLoad, error)
+	batch  int
+	in     *bufio.Reader
+	bar    *progressbar.ProgressBar
+	line   int // read so far
+	done   int // committed
 }
 
 // batchBytes ends a transaction early if lines are long.
@@ -189,7 +193,7 @@ const batchBytes = 32 << 20
 func (l *loader) run(db *folio.DB) error {
 	for more := true; more; {
 		n, size := 0, 0
-		err := db.Update(func(tx *folio.Tx) (err error) {
+		err := l.update(db, func(tx *folio.Tx) (err error) {
 			n, size, more, err = l.transaction(tx)
 			return err
 		})

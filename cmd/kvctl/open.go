@@ -3,6 +3,7 @@ package main
 // This file is responsible for opening files and finding buckets in them.
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -26,14 +27,20 @@ func isFile(path string) error {
 
 // view opens the file for reading and calls fn with a transaction.
 func (e *env) view(path string, fn func(*folio.Tx) error) error {
-	if err := isFile(path); err != nil {
+	db, err := e.openReader(path)
+	if err != nil {
 		return err
 	}
-	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Timeout: e.timeout})
-	if err != nil {
-		return cannotOpen(err)
-	}
 	return errors.Join(db.View(fn), db.Close())
+}
+
+// openReader opens the file for reading, beside a process that writes.
+func (e *env) openReader(path string) (*folio.DB, error) {
+	if err := isFile(path); err != nil {
+		return nil, err
+	}
+	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Timeout: e.timeout})
+	return db, cannotOpen(err)
 }
 
 // change opens the file for writing and calls fn with it. A missing file is
@@ -45,11 +52,38 @@ func (e *env) change(path string, create bool, fn func(*folio.DB) error) error {
 			return err
 		}
 	}
-	db, err := folio.Open(path, 0o644, &folio.Options{Timeout: e.timeout})
+	db, err := e.openWriter(path)
 	if err != nil {
-		return cannotOpen(err)
+		return cannotOpen(inUse(path, err))
 	}
-	return errors.Join(fn(db), db.Close())
+	err = errors.Join(fn(db), db.Close())
+	return inUse(path, err)
+}
+
+// openWriter opens the file for writing: alone, or, if those who write it now let
+// others write, in turn with them.
+func (e *env) openWriter(path string) (*folio.DB, error) {
+	const atOnce = 1 // nanosecond; 0 waits for ever
+	db, err := folio.Open(path, 0o644, &folio.Options{Timeout: atOnce})
+	if !errors.Is(err, folio.ErrTimeout) {
+		return db, err
+	}
+	o := folio.Options{Timeout: e.timeout}
+	if shared(whoWrites(path)) {
+		o.Sharing = folio.ShareWriters
+	}
+	return folio.Open(path, 0o644, &o)
+}
+
+// update is db.Update that waits no longer than --timeout for the turn to write.
+func (e *env) update(db *folio.DB, fn func(*folio.Tx) error) error {
+	ctx := context.Background()
+	if e.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, e.timeout, folio.ErrTimeout)
+		defer cancel()
+	}
+	return db.UpdateContext(ctx, fn)
 }
 
 // cannotOpen says of damage that keeps a file from being opened what to do; check

@@ -23,7 +23,8 @@ func (e *env) pageCmd() *cobra.Command {
 		Short: "Decode a page",
 		Long: `Page prints the fields of a page and what is in it: the cells of a branch or leaf,
 the extents of a freelist page, the commit in a meta page. A page that is free, or
-inside of a run, shows what is left there. Pages of damaged files are printed as
+inside of a run, shows what is left there; while somebody writes, that and the meta
+pages change all the time. Pages of damaged files are printed as
 far as they make sense; the exit code is 3 then.`,
 		Example: `  kvctl page my.folio 0
   kvctl page my.folio 1234
@@ -41,25 +42,35 @@ far as they make sense; the exit code is 3 then.`,
 	return c
 }
 
-// page prints page id. The file is opened as a database only to make sure that
-// nobody writes to it: a damaged one can be looked at as well.
+// page prints page id, which stays as it is while there is a transaction, unless it is
+// free. A file that is too damaged to be opened as a database can be looked at as well.
 func (e *env) page(path string, id page.ID, isHex bool) error {
-	var owner string
+	var surveyed bool
 	err := e.view(path, func(tx *folio.Tx) error {
 		units, err := survey(tx)
+		if err != nil {
+			return err
+		}
+		surveyed = true
+		owner := ""
 		for _, u := range units {
 			if id >= page.ID(u.id) && id < page.ID(u.id+u.pages) {
 				owner = describeUnit(&u, id)
 			}
 		}
-		return err
+		return e.printPage(path, id, owner, isHex, nil)
 	})
-	if err != nil && !errors.Is(err, folio.ErrCorrupt) {
+	if surveyed || !errors.Is(err, folio.ErrCorrupt) {
 		return err
 	}
-	metas, metaErr := readMetas(path, 0)
-	if metaErr != nil {
-		return metaErr
+	return e.printPage(path, id, "", isHex, err)
+}
+
+// printPage prints page id. If the file could not be opened, damaged says why.
+func (e *env) printPage(path string, id page.ID, owner string, isHex bool, damaged error) error {
+	metas, err := readMetas(path, 0)
+	if err != nil {
+		return err
 	}
 	in := inspection{out: e.out, id: id, owner: owner}
 	for _, m := range metas {
@@ -68,7 +79,7 @@ func (e *env) page(path string, id page.ID, isHex bool) error {
 		}
 	}
 	if in.meta.PageSize == 0 {
-		return err // neither can be read
+		return damaged // neither can be read
 	}
 	if in.bytes, err = readPage(path, id, int(in.meta.PageSize)); err != nil {
 		return err

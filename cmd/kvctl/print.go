@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -124,6 +125,9 @@ func writeJSONLine(w io.Writer, v any) error {
 // is unknown.
 func (e *env) bar(what string, total int64, bytes bool) *progressbar.ProgressBar {
 	if !e.progress {
+		if total < 0 {
+			total = math.MaxInt64 // else it starts a goroutine that draws, and races with us
+		}
 		return progressbar.DefaultSilent(total)
 	}
 	return progressbar.NewOptions64(total,

@@ -41,7 +41,7 @@ durable.`,
 				return err
 			}
 			return e.change(args[0], create, func(db *folio.DB) error {
-				return db.Update(func(tx *folio.Tx) error { return put(tx, path, key, value, create) })
+				return e.update(db, func(tx *folio.Tx) error { return put(tx, path, key, value, create) })
 			})
 		},
 	}

@@ -84,7 +84,7 @@ func explain(err error) (code int, text string) {
 	case errors.Is(err, folio.ErrTimeout):
 		return exitInUse, text + ": close it there, or wait for it longer with --timeout"
 	case errors.Is(err, folio.ErrInvalid):
-		return exitError, text + ": is this the right file? If it is, its beginning is damaged: try kvctl salvage"
+		return exitError, text + ": is this the right file? If it is one of bbolt, take it over with kvctl import; if it is folio's, its beginning is damaged: try kvctl salvage"
 	case errors.Is(err, folio.ErrVersionMismatch):
 		return exitError, text + ": use a newer kvctl"
 	case errors.Is(err, folio.ErrCorrupt), errors.Is(err, folio.ErrFault):
@@ -109,15 +109,17 @@ text 0x0a1b).
 Kvctl prints them by the same rules, so they can be pasted back. With --hex, keys on
 the command line are hex digits only.
 
-Verbs that only read open the file for reading: several can at once, but none
-while a program has it open for writing.
+Verbs that only read can be used while programs have the file open, and write it
+(docs/processes.md has the exceptions): they see the newest commit. Put, del and load
+take turns with programs that share writing, and else wait until nobody writes.
 
 Exit codes:
   0  success
   1  wrong use, or an error that is none of the following
   2  the file, the bucket or the key does not exist
   3  the file is damaged
-  4  another process has the file open, for longer than --timeout`
+  4  another process has the file open, for longer than --timeout, in a way that
+     keeps kvctl out`
 
 func (e *env) root() *cobra.Command {
 	root := &cobra.Command{
@@ -139,14 +141,15 @@ func (e *env) root() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().DurationVar(&e.timeout, "timeout", time.Second,
-		"how long to wait while another process has the file open; 0 waits for ever")
+		"how long to wait while another process keeps kvctl out; 0 waits for ever")
 	root.PersistentFlags().BoolVar(&e.progress, "progress", e.progress,
 		"show progress on stderr, where a verb takes long; the default is whether stderr is a terminal")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fail(exitError, "%v: see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(e.infoCmd(), e.statsCmd(), e.bucketsCmd(), e.getCmd(), e.putCmd(), e.delCmd(), e.scanCmd(),
-		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.pagesCmd(), e.pageCmd(), e.layoutCmd())
+		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.importCmd(), e.exportCmd(), e.pagesCmd(),
+		e.pageCmd(), e.layoutCmd(), e.readersCmd(), e.watchCmd())
 	return root
 }
 

@@ -71,7 +71,7 @@ func (e *env) salvage(in, out string, o *folio.SalvageOptions, asJSON bool) erro
 	o.Timeout, o.Progress = e.timeout, e.phases()
 	r, err := folio.Salvage(in, out, 0o644, o)
 	if err != nil {
-		return err
+		return inUse(in, err)
 	}
 	if asJSON {
 		err = e.salvageJSON(r)

@@ -29,16 +29,16 @@ func (e *env) scrubCmd() *cobra.Command {
 		Short: "Verify everything from the disk, slowly",
 		Long: `Scrub verifies a file as check does, but reads from the disk and not from the
 cache, as far as the system allows, and not faster than --rate, so that others can go
-on working with the disk. It also verifies the meta page that is not in use. It
-prints what it finds at once, and ends with code 3 if there was anything.
+on working with the disk. It also verifies the meta page that is not in use, unless
+somebody writes. It prints what it finds at once, and ends with code 3 if there was
+anything. A scrub is a long read: while others write, the file grows by what they
+replace meanwhile.
 
-With --loop it starts again after --pause, until it is interrupted or finds damage.
-Between two rounds the file is closed, and a program can write to it; a round waits
-for such a program, or fails, as --timeout says. A program scrubs a database that it
-has open itself with Tx.Scrub.`,
+With --loop it starts again after --pause, until it is interrupted or finds damage. A
+program scrubs a database with Tx.Scrub.`,
 		Example: `  kvctl scrub my.folio
   kvctl scrub my.folio --rate 100MiB/s
-  kvctl scrub my.folio --loop --pause 24h --timeout 0 || mail -s damage admin`,
+  kvctl scrub my.folio --loop --pause 24h || mail -s damage admin`,
 		Args: argCount(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error { return e.scrub(args[0], &f) },
 	}

@@ -3,14 +3,16 @@
 package main
 
 // This file is responsible for rounds in which the file is open for reading in several
-// processes: it can be read and written beside them, one that stands still changes
+// processes: they share it, nobody can write meanwhile, one that stands still changes
 // nothing, and when they have been killed nothing of them is left.
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
 
+	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/crash/work"
 )
 
@@ -41,7 +43,7 @@ func (l *life) readersRound() error {
 		}
 	}
 	procs[0].Signal(syscall.SIGSTOP)
-	err := l.look()
+	err := errors.Join(l.refused(), l.beside(), l.look())
 	procs[0].Signal(syscall.SIGCONT)
 	for _, p := range procs {
 		p.Kill()
@@ -51,4 +53,25 @@ func (l *life) readersRound() error {
 		return err
 	}
 	return l.look()
+}
+
+// refused makes sure that nobody can have the file alone.
+func (l *life) refused() error {
+	db, err := folio.Open(l.config.Path, 0o600, &folio.Options{Timeout: 5 * time.Millisecond, Sharing: folio.ShareNothing})
+	if err == folio.ErrTimeout {
+		return nil
+	}
+	if err == nil {
+		_ = db.Close()
+	}
+	return fmt.Errorf("opened alone while others read: %v", err)
+}
+
+// beside makes sure that a writer can open the file beside the readers.
+func (l *life) beside() error {
+	db, err := folio.Open(l.config.Path, 0o600, &folio.Options{Timeout: 5 * time.Second})
+	if err != nil {
+		return fmt.Errorf("opening for writing while others read: %w", err)
+	}
+	return db.Close()
 }

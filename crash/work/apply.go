@@ -116,6 +116,7 @@ func (a *applier) drop(path []string) error {
 // digest returns the digest of all that tx sees.
 func digest(tx *folio.Tx) uint64 {
 	var sum uint64
+	// In a View damage leaves this function at once.
 	_ = tx.ForEach(func(name []byte, b *folio.Bucket) error {
 		sum += digestBucket(string(name)+"/", b)
 		return nil

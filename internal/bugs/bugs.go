@@ -8,41 +8,47 @@ type Bug int32
 
 // The bugs. A new one goes to the end.
 const (
-	None             Bug = iota
-	CommitUnsynced       // a commit does not flush
-	PublishFirst         // readers see a commit before its flush
-	ReuseAtOnce          // a commit writes over pages of the state that it replaces
-	ReuseDurable         // pages are reused that only the durable state needs
-	ReuseRead            // pages are reused that only a reader needs
-	RecordShort          // the commit record leaves a page out
-	RecordUnchecked      // recovery does not look at the pages of the record
-	WeakUnchecked        // recovery does not look at the trees of a weak meta
-	SinceHead            // a weak meta names a state that is not durable
-	WrongSlot            // a commit overwrites the durable meta
-	TakenUnnoted         // the free space in the file still has what a commit took
-	FreedUnnoted         // the free space in the file lacks what a commit freed
-	NoFirstFlush         // a commit of two flushes takes only the last
-	SpillOneFlush        // a spilled one too
-	LengthUnchecked      // recovery does not look at the length of the file
-	SyncUnlatched        // after a failed sync the next one is believed
-	MetaNotPutBack       // after a failed sync the new meta stays
-	SpillKept            // a rollback does not give spilled pages back
-	RecordOnlyOwn        // the record leaves out what relaxed commits before it wrote
-	NumberReused         // transaction numbers go on as if no attempt had been cut off
-	CleanUnsynced        // a clean meta is built upon as it is in the cache
-	CacheTrusted         // after an unclean end the cache is believed
-	CreateUnsynced       // a new file gets its name before its content is durable
-	DirUnsynced          // the name of a new file is not made durable
-	ShrinkTooFar         // the file is cut behind the next state, not the durable one
-	ForeignIgnored       // a writer ignores readers in other processes
-	HoldLeftOut          // who takes over does not know what readers still need
-	RingUnread           // what others have written counts as verified
-	AnnounceFirst        // other processes see a commit before its flush
-	ReloadLeftOut        // a turn begins with the state of the last one here
-	SettledUnflushed     // a turn ends in order without a flush
-	TurnUnmarked         // nobody can tell that a turn was not ended
-	LookedOnce           // a reader does not look again once it has a slot
-	End                  // behind the last
+	None              Bug = iota
+	CommitUnsynced        // a commit does not flush
+	PublishFirst          // readers see a commit before its flush
+	ReuseAtOnce           // a commit writes over pages of the state that it replaces
+	ReuseDurable          // pages are reused that only the durable state needs
+	ReuseRead             // pages are reused that only a reader needs
+	RecordShort           // the commit record leaves a page out
+	RecordUnchecked       // recovery does not look at the pages of the record
+	WeakUnchecked         // recovery does not look at the trees of a weak meta
+	SinceHead             // a weak meta names a state that is not durable
+	WrongSlot             // a commit overwrites the durable meta
+	TakenUnnoted          // the free space in the file still has what a commit took
+	FreedUnnoted          // the free space in the file lacks what a commit freed
+	NoFirstFlush          // a commit of two flushes takes only the last
+	SpillOneFlush         // a spilled one too
+	LengthUnchecked       // recovery does not look at the length of the file
+	SyncUnlatched         // after a failed sync the next one is believed
+	MetaNotPutBack        // after a failed sync the new meta stays
+	SpillKept             // a rollback does not give spilled pages back
+	RecordOnlyOwn         // the record leaves out what relaxed commits before it wrote
+	NumberReused          // transaction numbers go on as if no attempt had been cut off
+	CleanUnsynced         // a clean meta is built upon as it is in the cache
+	CacheTrusted          // after an unclean end the cache is believed
+	CreateUnsynced        // a new file gets its name before its content is durable
+	DirUnsynced           // the name of a new file is not made durable
+	ShrinkTooFar          // the file is cut behind the next state, not the durable one
+	CleanNotRewritten     // a clean meta is flushed, but not written again
+	CacheNotDropped       // recovery flushes, and believes the cache then
+	RecordNotDropped      // recovery drops the metas, not the pages of the record
+	DropNarrow            // what is dropped is not all that the cache keeps together
+	SpoiltBelieved        // a clean meta is believed although a commit failed after it
+	MarksKept             // after a failed sync pages count as verified that were before
+	ForeignIgnored        // a writer ignores readers in other processes
+	HoldLeftOut           // who takes over does not know what readers still need
+	RingUnread            // what others have written counts as verified
+	AnnounceFirst         // other processes see a commit before its flush
+	ReloadLeftOut         // a turn begins with the state of the last one here
+	SettledUnflushed      // a turn ends in order without a flush
+	TurnUnmarked          // nobody can tell that a turn was not ended
+	LookedOnce            // a reader does not look again once it has a slot
+	End                   // behind the last
 )
 
 var names = [End]string{
@@ -50,7 +56,8 @@ var names = [End]string{
 	"RecordUnchecked", "WeakUnchecked", "SinceHead", "WrongSlot", "TakenUnnoted", "FreedUnnoted",
 	"NoFirstFlush", "SpillOneFlush", "LengthUnchecked", "SyncUnlatched", "MetaNotPutBack", "SpillKept",
 	"RecordOnlyOwn", "NumberReused", "CleanUnsynced", "CacheTrusted", "CreateUnsynced", "DirUnsynced",
-	"ShrinkTooFar", "ForeignIgnored", "HoldLeftOut", "RingUnread", "AnnounceFirst", "ReloadLeftOut",
+	"ShrinkTooFar", "CleanNotRewritten", "CacheNotDropped", "RecordNotDropped", "DropNarrow",
+	"SpoiltBelieved", "MarksKept", "ForeignIgnored", "HoldLeftOut", "RingUnread", "AnnounceFirst", "ReloadLeftOut",
 	"SettledUnflushed", "TurnUnmarked", "LookedOnce",
 }
 

@@ -80,7 +80,7 @@ func (d *Disk) Crash(cut int, metas int64, rnd *rand.Rand) *Disk {
 // Kill returns the disk as the death of the process after the first cut events
 // leaves it: everything is there, and nothing more is durable than before.
 func (d *Disk) Kill(cut int) *Disk {
-	out := &Disk{NoMapWritable: d.NoMapWritable, Controls: d.Controls, base: map[string]*inode{}, names: map[string]*inode{}}
+	out := &Disk{NoMapWritable: d.NoMapWritable, Controls: d.Controls, CacheUnit: d.CacheUnit, NoDropCache: d.NoDropCache, base: map[string]*inode{}, names: map[string]*inode{}}
 	files := map[*inode]*inode{}
 	file := func(n *inode) *inode {
 		if n == nil {
@@ -107,7 +107,10 @@ func (d *Disk) Kill(cut int) *Disk {
 			copy(e.inode.b[e.off:], e.data)
 		case evLength:
 			e.inode.resize(e.off)
+		case evDrop:
+			out.showDevice(e.inode, e.off, e.until)
 		}
+		out.lossy = out.lossy || e.kind == evLost
 		out.events = append(out.events, e)
 	}
 	return out
@@ -147,15 +150,12 @@ func (d *Disk) crashNames(cut int, k *keeper) map[string]*inode {
 func (d *Disk) crashFile(n *inode, cut int, k *keeper) []byte {
 	synced := -1
 	if !d.Controls.SyncNothing {
-		for _, e := range d.events[:cut] {
-			if e.kind == evSync && e.inode == n {
-				synced = max(synced, int(e.off)-1)
-			}
-		}
+		synced = d.synced(n, cut)
 	}
 	k.until = synced + 1 + k.rnd.IntN(cut-synced)
 	img := image{b: append([]byte(nil), n.base...)}
 	length, lengths := int64(len(n.base)), []int64(nil)
+	lost := d.lostBefore(cut)
 	for i, e := range d.events[:cut] {
 		if e.inode != n {
 			continue
@@ -175,8 +175,8 @@ func (d *Disk) crashFile(n *inode, cut int, k *keeper) []byte {
 				durable = false
 			}
 			for o := 0; o < len(e.data); {
-				end := min(len(e.data), o+sector-int(e.off+int64(o))%sector)
-				if durable || k.keeps(i, e.off+int64(o)) {
+				end := e.sectorEnd(o)
+				if !lost[lostSector{i, o}] && (durable || k.keeps(i, e.off+int64(o))) {
 					img.write(e.data[o:end], e.off+int64(o))
 				}
 				o = end
@@ -222,7 +222,7 @@ func (m *image) cut(size int64) []byte {
 
 // Settle forgets how the disk came to its durable state, which makes Crash
 // faster, and returns how many events it forgot. It does nothing if a name is not
-// durable.
+// durable, or once a sync has failed that lost something.
 func (d *Disk) Settle() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -239,6 +239,8 @@ func (d *Disk) Settle() int {
 			pending = true
 		case evSyncDir:
 			pending = false
+		case evLost:
+			return 0 // what the cache shows has another course than what is durable
 		}
 	}
 	if pending || d.Controls != (Controls{}) {

@@ -43,10 +43,11 @@ func (d *Disk) At(cut int, pageSize int64) *Cut {
 		c.names[name] = n
 	}
 	synced, dir := d.syncedAt(cut)
+	lost := d.lostBefore(cut)
 	for i := range d.events[:cut] {
 		e := &d.events[i]
 		switch e.kind {
-		case evSync, evSyncDir:
+		case evSync, evSyncDir, evLost, evDrop:
 		case evName:
 			if i < dir {
 				c.keepNames(e)
@@ -54,10 +55,16 @@ func (d *Disk) At(cut int, pageSize int64) *Cut {
 				c.add(atom{event: e}, true, true)
 			}
 		default:
-			if i < synced[e.inode] {
+			durable := i < synced[e.inode]
+			switch {
+			case e.kind == evLength && durable:
+				c.file(e.inode).apply(e, 0, 0)
+			case e.kind == evLength:
+				c.add(atom{event: e}, true, true)
+			case durable && len(lost) == 0:
 				c.file(e.inode).apply(e, 0, len(e.data))
-			} else {
-				c.addSectors(e, pageSize)
+			default:
+				c.addSectors(e, pageSize, durable, func(o int) bool { return lost[lostSector{i, o}] })
 			}
 		}
 	}
@@ -103,15 +110,19 @@ func (m *image) apply(e *event, from, to int) {
 	m.grow(e.off)
 }
 
-// addSectors splits e into atoms, and says which units they belong to.
-func (c *Cut) addSectors(e *event, pageSize int64) {
-	if e.kind == evLength {
-		c.add(atom{event: e}, true, true)
-		return
-	}
-	for from := 0; from < len(e.data); {
+// addSectors splits write e into atoms, and says which units they belong to. Sectors
+// that are lost are none, and durable ones are applied.
+func (c *Cut) addSectors(e *event, pageSize int64, durable bool, lost func(from int) bool) {
+	for from, to := 0, 0; from < len(e.data); from = to {
+		to = e.sectorEnd(from)
+		if lost(from) {
+			continue
+		}
+		if durable {
+			c.file(e.inode).apply(e, from, to)
+			continue
+		}
 		off := e.off + int64(from)
-		to := min(len(e.data), from+sector-int(off)%sector)
 		newPage, newWrite := true, true
 		if n := len(c.pending); n > 0 {
 			last := &c.pending[n-1]
@@ -122,7 +133,6 @@ func (c *Cut) addSectors(e *event, pageSize int64) {
 			}
 		}
 		c.add(atom{event: e, from: from, to: to}, newPage, newWrite)
-		from = to
 	}
 }
 

@@ -39,7 +39,15 @@ type Disk struct {
 	// and its end. What is written meanwhile is not covered. If it returns an error,
 	// so does Sync, and nothing is durable.
 	OnSync func() error
+	// Lose, if it is set, tells for each sector at off that a failed Sync was to make
+	// durable whether the system forgets that it was to be written, as kernels do (D7).
+	Lose func(off int64) bool
+	// CacheUnit is how much of a file the cache keeps together: it lets go of all of that
+	// or of nothing. Zero is a page of 4 KiB. If NoDropCache is set, nobody can ask it to.
+	CacheUnit   int64
+	NoDropCache bool
 
+	lossy  bool // a failed sync has lost something
 	tight  bool // mappings are little longer than the file, which saves time
 	mu     sync.Mutex
 	base   map[string]*inode // durable names at the start
@@ -56,15 +64,19 @@ const (
 	evSync                    // of what was there before event off
 	evName                    // name now means inode; nil: nothing
 	evSyncDir
+	evLost // of what was there before event off, a failed sync has lost some
+	evDrop // bytes [off, until) of the file left the cache
 )
 
 type event struct {
 	kind  eventKind
 	inode *inode
 	off   int64
+	until int64
 	data  []byte
 	names []nameChange // that happen at once
 	dir   string
+	lost  []lostSector
 }
 
 type nameChange struct {
@@ -109,11 +121,18 @@ func (d *Disk) Put(name string, content []byte) {
 	d.inodes = append(d.inodes, n)
 }
 
-// look turns stores through writable mappings into events (D2).
+// look turns stores through writable mappings into events (D2): of the sectors that have
+// changed, which is as good as of the whole page, as long as the disk has or will have
+// what is in the cache. Once something was lost, of the whole page.
 func (d *Disk) look() {
+	unit := sector
+	if d.lossy {
+		unit = 4096
+	}
 	for _, n := range d.inodes {
-		for off := 0; off < len(n.stored); off += sector {
-			now, before := n.stored[off:off+sector], n.seen[off:off+sector]
+		for off := 0; off < len(n.stored); off += unit {
+			end := min(off+unit, len(n.stored))
+			now, before := n.stored[off:end], n.seen[off:end]
 			if string(now) != string(before) {
 				copy(before, now)
 				d.write(n, now, int64(off))
@@ -321,11 +340,12 @@ func (f *diskFile) Sync() error {
 	if err == nil && f.disk.OnSync != nil {
 		err = f.disk.OnSync()
 	}
-	if err != nil {
-		return err
-	}
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
+	if err != nil {
+		f.disk.syncFailed(f.inode, begun)
+		return err
+	}
 	f.disk.events = append(f.disk.events, event{kind: evSync, inode: f.inode, off: int64(begun)})
 	return nil
 }
@@ -338,7 +358,14 @@ func (f *diskFile) ReadCached(b []byte, off int64) bool {
 
 func (f *diskFile) StartWrite(int64, int64) {}
 
-func (f *diskFile) DropCache(int64, int64) error { return nil }
+func (f *diskFile) DropCache(off, length int64) error {
+	err := f.enter("drop cache")
+	defer f.leave()
+	if err == nil && !f.disk.NoDropCache {
+		f.disk.dropCache(f.inode, off, length)
+	}
+	return err
+}
 
 func (f *diskFile) TryLock(exclusive bool) (bool, error) {
 	err := f.enter("lock")

@@ -15,11 +15,7 @@ import (
 
 // Tables returns all tables of the format.
 func Tables() []page.Table {
-	m := page.Table{Name: "Meta page"}
-	for _, f := range meta.Layout() {
-		m.Fields = append(m.Fields, page.Field(f))
-	}
-	tables := []page.Table{m, page.Layout()}
+	tables := []page.Table{{Name: "Meta page", Fields: meta.Layout()}, page.Layout()}
 	tables = append(tables, btree.Tables()...)
 	return append(tables, freelist.Layout())
 }

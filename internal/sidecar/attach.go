@@ -9,10 +9,12 @@ package sidecar
 // detaching happen under the mutex, a lock of the sidecar itself.
 //
 // A1  Under the mutex, who attaches makes sure that the path still names the sidecar
-//     it has opened, and the data file too. If not it starts over.
+//     it has opened; if not it starts over. So it does that the path names the data
+//     file, for it would spoil the sidecar of the file that is there now.
 // A2  If nobody has a nonce locked, nobody is attached: what the sidecar holds is of
-//     the dead. It is begun anew: zeros, a new nonce, the identities, and last the
-//     mark. Who does that is First, and keeps the mutex until Ready.
+//     the dead. It is begun anew, page 0 first: a new nonce, the identities, and
+//     ready 0; the rest is zeros. Who does that is First, and keeps the mutex until
+//     Ready.
 // A3  If a nonce is locked, and is the sidecar's, and the sidecar's identities are
 //     those of the data file and of itself, they belong together: it joins, by a
 //     lock on the same byte. Otherwise the sidecar in use is another one, which
@@ -60,7 +62,7 @@ func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 	}
 	s := &Sidecar{
 		data: data, locks: locks, path: path, name: path + "-lock",
-		role: o.Role, mode: o.Mode, owner: rand.Uint64(),
+		role: o.Role, mode: o.mode(), owner: rand.Uint64(),
 		own: make([]bool, maxBlocks),
 	}
 	s.tx.init()
@@ -93,19 +95,21 @@ const (
 	waitFirst      // somebody else has to get on
 )
 
+// atOnce is how often to start over without a wait. It takes one or two, unless
+// somebody keeps taking the file away, or the file system makes up inodes.
+const atOnce = 20
+
 func (s *Sidecar) attach(wait func() error) error {
-	for {
+	for tries := 0; ; tries++ {
 		next, err := s.attempt()
-		if err != nil {
+		if err != nil || next == attached {
 			return err
 		}
-		switch next {
-		case attached:
-			return nil
-		case waitFirst:
-			if err := wait(); err != nil {
-				return err
-			}
+		if next == startOver && tries < atOnce {
+			continue
+		}
+		if err := wait(); err != nil {
+			return err
 		}
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/foliodb/folio/internal/vfs"
 )
 
-// begin makes the file new: A2. Written bytes are what keeps a full disk an error
-// here instead of a fault at some store through the mapping. The first block is among
-// them: who has got here can claim it.
+// begin makes the file new: A2. That the bytes are written, and overwritten in place,
+// is what keeps a full disk an error here instead of a fault at some store through
+// the mapping. The first block is among them: who has got here can claim it.
 func (s *Sidecar) begin() (step, error) {
 	own, err := fileID(s.file)
 	if err != nil {
@@ -25,6 +25,8 @@ func (s *Sidecar) begin() (step, error) {
 	if _, err := binary.Encode(b, binary.NativeEndian, l); err != nil {
 		return 0, err
 	}
+	s.giveToOwner()
+	vfs.OverwriteInPlace(s.file)
 	if _, err := s.file.WriteAt(b, 0); err != nil {
 		// Nobody is attached, and the next one may find room.
 		if vfs.IsNoSpace(err) {

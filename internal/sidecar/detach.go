@@ -4,6 +4,8 @@ package sidecar
 //
 // D1  Who leaves frees its slots, and then its blocks, and after that, under the
 //     mutex, its nonce: nobody who could begin the file anew finds it still in use.
+//     Before the blocks are anybody's it lets go of the mapping: a store that comes
+//     too late does not reach the slots of the next owner.
 // D2  If nobody has a nonce locked afterwards, the file's name is removed, if it is
 //     still this file's (A7). Who has the file open already and waits for the mutex
 //     sees that the name is gone, and makes a new one (A1).
@@ -46,34 +48,18 @@ func (s *Sidecar) Close() error {
 		return nil
 	}
 	s.closed = true
-	errs := []error{s.freeBlocks(), s.tx.close(s)}
+	s.freeBlocks()
+	var errs []error
+	if m, ok := s.mapping.(vfs.Vacater); ok {
+		errs = append(errs, m.Vacate())
+	}
+	errs = append(errs, s.unlockBlocks(), s.tx.close(s))
 	locked, err := s.lockMutex()
 	errs = append(errs, err, s.unlockNonce())
 	if locked {
 		errs = append(errs, s.removeLast())
 	}
 	return errors.Join(append(errs, s.unlockRole(), s.drop())...)
-}
-
-// freeBlocks frees the blocks of this handle, and vacates the mapping in between. It
-// needs mu.
-func (s *Sidecar) freeBlocks() error {
-	for i, own := range s.own {
-		if own {
-			s.block(i).free()
-		}
-	}
-	var errs []error
-	if m, ok := s.mapping.(vfs.Vacater); ok {
-		errs = append(errs, m.Vacate())
-	}
-	for i, own := range s.own {
-		if own {
-			errs = append(errs, s.unlockBlock(i))
-			s.own[i] = false
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // lockMutex takes the mutex, if it is to be had in time.

@@ -79,7 +79,7 @@ func LockStatic(data vfs.File, wait func() error) error {
 
 // lockRole takes W for who writes.
 func (s *Sidecar) lockRole(wait func() error) error {
-	if s.role == Reader {
+	if !s.role.writes() {
 		return nil
 	}
 	return lockAndLook(s.locks, byteW, s.role == Writer, byteS, wait)
@@ -87,7 +87,7 @@ func (s *Sidecar) lockRole(wait func() error) error {
 
 // unlockRole lets W go, if it was taken.
 func (s *Sidecar) unlockRole() error {
-	if s.role == Reader {
+	if !s.role.writes() {
 		return nil
 	}
 	return s.locks.UnlockRange(byteW, 1)

@@ -223,7 +223,10 @@ func (c *child) run(words []string) (answer string, err error) {
 	case "close":
 		err = c.h.close()
 	case "claim":
-		c.slots, err = c.h.Claim()
+		var slots []sidecar.Slot
+		if slots, err = c.h.Claim(); err == nil {
+			c.slots = slots
+		}
 	case "enter": // slot txid
 		c.slots[num(1)].TxID.Store(num(2))
 	case "slot": // slot

@@ -144,6 +144,16 @@ func TestCloseBehindTheMutex(t *testing.T) {
 	w := openReady(t, path, sidecar.Writer)
 	require.False(t, w.First())
 	require.NoError(t, other.close())
+
+	// The last one leaves the file: somebody may just be attaching to it.
+	ok, err = m.TryLockRange(0, 1, true)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.NoError(t, w.close())
+	require.FileExists(t, path+"-lock")
+	m.unlock(0)
+	w = openReady(t, path, sidecar.Writer)
+	require.True(t, w.First())
 	require.NoError(t, w.close())
 	require.NoFileExists(t, path+"-lock")
 }

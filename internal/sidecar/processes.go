@@ -8,6 +8,7 @@ type Process struct {
 	Role  Role
 	Since time.Time // of its first claim
 	Alive bool      // false: it was killed, and nobody has cleaned up yet
+	Own   bool      // it is this handle
 	Slots []InUse
 }
 
@@ -36,7 +37,7 @@ func (s *Sidecar) Processes() []Process {
 			at = len(list)
 			index[owner] = at
 			list = append(list, Process{
-				PID: int(pid), Role: Role(b.role.Load()), Since: time.Unix(0, b.since.Load()), Alive: s.alive(i),
+				PID: int(pid), Role: Role(b.role.Load()), Since: time.Unix(0, b.since.Load()), Alive: s.alive(i), Own: s.own[i],
 			})
 		}
 		list[at].Slots = b.inUse(list[at].Slots)

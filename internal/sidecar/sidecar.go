@@ -37,6 +37,9 @@ const (
 	SharedWriter                 // writes in turn with others
 )
 
+// writes tells whether the role has W.
+func (r Role) writes() bool { return r == Writer || r == SharedWriter }
+
 // String returns a name for people.
 func (r Role) String() string {
 	switch r {
@@ -52,15 +55,22 @@ func (r Role) String() string {
 
 // Options are for Open.
 type Options struct {
-	Role Role
-	// Mode is the permissions of a file that Open creates, before the umask.
-	// Who may attach needs to read and to write the file.
+	Role Role // other numbers than the three are readers
+	// Mode is the permissions of a file that Open creates, before the umask; 0 is
+	// 0600. Who may attach needs to read and to write the file.
 	Mode fs.FileMode
 	// Wait is called between two tries while a lock is held by another. It
 	// sleeps, or returns the error that Open gives up with. nil sleeps for a
 	// millisecond, without an end; with a random time, two that keep getting in
 	// each other's way part sooner.
 	Wait func() error
+}
+
+func (o *Options) mode() fs.FileMode {
+	if o.Mode == 0 {
+		return 0o600
+	}
+	return o.Mode
 }
 
 // Sidecar is an attachment to the file. Its methods may be called concurrently

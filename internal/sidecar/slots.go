@@ -89,6 +89,27 @@ func (s *Sidecar) blocks() int {
 	return int(min(n, s.written.Load()))
 }
 
+// freeBlocks frees all slots of this handle.
+func (s *Sidecar) freeBlocks() {
+	for i, own := range s.own {
+		if own {
+			s.block(i).free()
+		}
+	}
+}
+
+// unlockBlocks gives the blocks of this handle away.
+func (s *Sidecar) unlockBlocks() error {
+	var errs []error
+	for i, own := range s.own {
+		if own {
+			errs = append(errs, s.unlockBlock(i))
+			s.own[i] = false
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // free frees all slots of a block. It stores only where there is something: B4.
 func (b *block) free() {
 	for i := range b.slots {

@@ -25,33 +25,40 @@ import (
 // TestStorm kills processes while nobody else is attached, so that the first and the
 // last one come and go, and while somebody stays.
 func TestStorm(t *testing.T) {
-	t.Run("Alone", func(t *testing.T) { storm(t, nil) })
-	t.Run("Watched", func(t *testing.T) {
-		storm(t, func(path string) *handle { return openReady(t, path, sidecar.Reader) })
-	})
+	t.Run("Alone", func(t *testing.T) { storm(t, stormAlone) })
+	t.Run("Watched", func(t *testing.T) { storm(t, stormWatched) })
+	t.Run("Deleted", func(t *testing.T) { storm(t, stormDeleted) })
 }
+
+type stormKind string
+
+const (
+	stormAlone   stormKind = "alone"
+	stormWatched stormKind = "watched"
+	stormDeleted stormKind = "deleted" // the file's name is removed again and again
+)
 
 // stormSteps is more than the blocks that a handle claims.
 const stormSteps = 30
 
-func storm(t *testing.T, watch func(path string) *handle) {
+func storm(t *testing.T, kind stormKind) {
 	path := dbPath(t)
 	f, err := openData(path)
 	require.NoError(t, err)
 	defer f.Close()
 	require.NoError(t, os.WriteFile(path+"-log", nil, 0o600))
 	var h *handle
-	if watch != nil {
-		h = watch(path)
+	if kind == stormWatched {
+		h = openReady(t, path, sidecar.Reader)
 	}
-	kills := 200
+	kills := 100
 	if testing.Short() {
-		kills = 60
+		kills = 40
 	}
 	const processes = 4
 	running := make([]*exec.Cmd, processes)
 	run := func(i int) {
-		running[i] = startChild(t, "storm", path)
+		running[i] = startChild(t, "storm", path, string(kind))
 		require.NoError(t, running[i].Start())
 	}
 	for i := range running {
@@ -60,6 +67,9 @@ func storm(t *testing.T, watch func(path string) *handle) {
 	for k := range kills {
 		time.Sleep(time.Duration(rand.IntN(int(20 * time.Millisecond))))
 		i := k % processes
+		if kind == stormDeleted {
+			_ = os.Remove(path + "-lock")
+		}
 		_ = running[i].Process.Kill()
 		requireKilled(t, running[i].Wait())
 		run(i)
@@ -148,6 +158,9 @@ func stormChild() {
 	for n := 0; err == nil; n++ {
 		name := fmt.Sprintf("%d.%d", os.Getpid(), n)
 		err = stormOnce(os.Args[1], func(what string) { fmt.Fprintf(log, "%s %s\n", what, name) })
+		if errors.Is(err, sidecar.ErrReplaced) && os.Args[2] == string(stormDeleted) {
+			err = nil
+		}
 	}
 	fmt.Fprintln(os.Stderr, "storm:", err)
 	os.Exit(3)

@@ -26,10 +26,15 @@ var networkTypes = []uint32{
 
 // OnNetwork is NetworkFile.
 func (f *osFile) OnNetwork() bool {
+	typ, err := f.fsType()
+	return err == nil && slices.Contains(networkTypes, typ)
+}
+
+// fsType returns the magic number of the file system.
+func (f *osFile) fsType() (uint32, error) {
 	var st unix.Statfs_t
 	err := f.control("fstatfs", func(fd uintptr) error {
 		return retryEINTR(func() error { return unix.Fstatfs(int(fd), &st) })
 	})
-	// The field's type depends on the processor; the magic numbers have 32 bits.
-	return err == nil && slices.Contains(networkTypes, uint32(st.Type))
+	return uint32(st.Type), err // the field's type depends on the processor
 }

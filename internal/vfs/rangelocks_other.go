@@ -4,8 +4,8 @@ package vfs
 
 import "errors"
 
-// This file says that there are no RangeLocks, and that no file is known to be on
-// another machine.
+// This file says that there are no RangeLocks, and that nothing is known of the file
+// system.
 
 func (f *osFile) TryLockRange(off, n int64, exclusive bool) (bool, error) {
 	return false, errors.ErrUnsupported
@@ -19,4 +19,5 @@ func (f *osFile) RangeHeld(off, n int64, exclusive bool) (int64, bool, error) {
 }
 
 // OnNetwork is NetworkFile.
-func (f *osFile) OnNetwork() bool { return false }
+func (f *osFile) OnNetwork() bool   { return false }
+func (f *osFile) overwriteInPlace() {}

@@ -1,0 +1,5 @@
+package bbolt
+
+import "syscall"
+
+const mapPopulate = syscall.MAP_POPULATE

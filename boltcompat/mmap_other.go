@@ -1,0 +1,6 @@
+//go:build !linux
+
+package bbolt
+
+// mapPopulate is a flag of Linux.
+const mapPopulate = 0

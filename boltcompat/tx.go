@@ -1,0 +1,281 @@
+package bbolt
+
+// This file is responsible for transactions. A Tx is folio's, and memory for the first
+// buckets opened in it: most transactions open no more, and then the wrappers of all
+// of them together cost one allocation.
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/foliodb/folio"
+	"go.etcd.io/bbolt/internal/common"
+)
+
+// Tx is a transaction: a consistent view of the database.
+type Tx struct {
+	// WriteFlag has no effect: copies are read by system calls, through the file
+	// that is open.
+	WriteFlag int
+
+	tx        *folio.Tx
+	db        *DB
+	cursors   atomic.Int64
+	writeTime time.Duration
+	recent    atomic.Pointer[Bucket] // see Bucket.recent
+	handed    atomic.Int32           // of first
+	first     [3]Bucket
+	chunk     atomic.Pointer[bucketChunk]
+}
+
+// bucketChunk is memory for more Buckets.
+type bucketChunk struct {
+	handed  atomic.Int32
+	buckets [16]Bucket
+}
+
+func newTx(db *DB, ftx *folio.Tx) *Tx {
+	if db.skipped.Load() == notKnown && ftx.Writable() {
+		db.skipped.CompareAndSwap(notKnown, int64(ftx.ID()-db.firstID-1))
+	}
+	return &Tx{tx: ftx, db: db}
+}
+
+// wrap returns a Bucket for fb.
+func (tx *Tx) wrap(fb *folio.Bucket) *Bucket {
+	b := tx.take()
+	b.FillPercent, b.b, b.tx = DefaultFillPercent, fb, tx
+	return b
+}
+
+// take returns memory for a Bucket. Goroutines that share a reader, which bbolt happens
+// to bear, must not get the same.
+func (tx *Tx) take() *Bucket {
+	if int(tx.handed.Load()) < len(tx.first) {
+		if i := int(tx.handed.Add(1)); i <= len(tx.first) {
+			return &tx.first[i-1]
+		}
+	}
+	for {
+		c := tx.chunk.Load()
+		if c != nil {
+			if i := int(c.handed.Add(1)); i <= len(c.buckets) {
+				return &c.buckets[i-1]
+			}
+		}
+		tx.chunk.CompareAndSwap(c, new(bucketChunk))
+	}
+}
+
+// wrapRecent returns a Bucket for fb, which may be nil: the one in recent, if it is that.
+func (tx *Tx) wrapRecent(recent *atomic.Pointer[Bucket], fb *folio.Bucket) *Bucket {
+	if b := recent.Load(); b != nil && b.b == fb {
+		return b
+	}
+	if fb == nil {
+		return nil
+	}
+	b := tx.wrap(fb)
+	recent.Store(b)
+	return b
+}
+
+// ended takes note of the end of the transaction.
+func (tx *Tx) ended() {
+	if n := tx.cursors.Load(); n != 0 {
+		tx.db.cursors.Add(n)
+	}
+}
+
+// relax makes the commit to come one without a flush if the database has NoSync.
+func (tx *Tx) relax() error {
+	if !tx.db.NoSync || tx.tx.DB() == nil {
+		return nil
+	}
+	return tx.tx.SetDurability(folio.DurabilityNone)
+}
+
+// Folio returns folio's own transaction, for what bbolt does not have.
+func (tx *Tx) Folio() *folio.Tx { return tx.tx }
+
+// notKnown is DB.skipped before the first write transaction.
+const notKnown = -1
+
+// ID returns the transaction's number: for a read-only one that of the commit it sees,
+// for a writable one the next. folio skips numbers when it opens a file, which programs
+// that count versions do not expect; here they go on where they ended.
+func (tx *Tx) ID() int {
+	id := tx.tx.ID()
+	if id > tx.db.firstID {
+		id -= int(tx.db.skipped.Load())
+	}
+	return id
+}
+
+// DB returns the transaction's database, or nil when it has ended.
+func (tx *Tx) DB() *DB {
+	if tx.tx.DB() == nil {
+		return nil
+	}
+	return tx.db
+}
+
+// Size returns the size of the database in bytes as the transaction sees it.
+func (tx *Tx) Size() int64 { return tx.tx.Size() }
+
+// Writable tells whether the transaction can change the database.
+func (tx *Tx) Writable() bool { return tx.tx.Writable() }
+
+// Cursor returns a cursor over the top-level buckets; their values are nil.
+func (tx *Tx) Cursor() *Cursor {
+	fc := tx.tx.Cursor()
+	return tx.wrap(fc.Bucket()).newCursor(fc)
+}
+
+// Bucket returns the top-level bucket name, or nil if there is none.
+func (tx *Tx) Bucket(name []byte) *Bucket {
+	return tx.wrapRecent(&tx.recent, tx.tx.Bucket(name))
+}
+
+// CreateBucket creates a top-level bucket.
+func (tx *Tx) CreateBucket(name []byte) (*Bucket, error) {
+	return tx.made(tx.tx.CreateBucket(name))
+}
+
+// CreateBucketIfNotExists returns a top-level bucket, which it creates if there is
+// none.
+func (tx *Tx) CreateBucketIfNotExists(name []byte) (*Bucket, error) {
+	return tx.made(tx.tx.CreateBucketIfNotExists(name))
+}
+
+// made wraps what a function that creates a bucket returns.
+func (tx *Tx) made(fb *folio.Bucket, err error) (*Bucket, error) {
+	if err != nil {
+		tx.db.logResult(err, "Creating a bucket")
+		return nil, err
+	}
+	return tx.wrap(fb), nil
+}
+
+// DeleteBucket removes a top-level bucket with everything in it.
+func (tx *Tx) DeleteBucket(name []byte) error {
+	if len(name) == 0 {
+		return tx.root().DeleteBucket(name)
+	}
+	return tx.tx.DeleteBucket(name)
+}
+
+// root returns the bucket of the top-level buckets.
+func (tx *Tx) root() *Bucket { return tx.wrap(tx.tx.Cursor().Bucket()) }
+
+// MoveBucket moves the bucket child from src to dst. Nil stands for the top level.
+func (tx *Tx) MoveBucket(child []byte, src *Bucket, dst *Bucket) error {
+	if src == nil {
+		src = tx.root()
+	}
+	if dst == nil {
+		dst = tx.root()
+	}
+	return src.MoveBucket(child, dst)
+}
+
+// ForEach calls fn for each top-level bucket in order, until it returns an error.
+func (tx *Tx) ForEach(fn func(name []byte, b *Bucket) error) error {
+	return tx.tx.ForEach(func(name []byte, fb *folio.Bucket) error { return fn(name, tx.wrap(fb)) })
+}
+
+// OnCommit adds a function to be called after the transaction has been committed.
+func (tx *Tx) OnCommit(fn func()) { tx.tx.OnCommit(fn) }
+
+// Commit writes the changes, makes them durable unless DB.NoSync is set, and ends the
+// transaction.
+func (tx *Tx) Commit() error {
+	if tx.tx.DB() == nil || !tx.Writable() {
+		return tx.tx.Commit() // an error
+	}
+	start := time.Now()
+	err := tx.relax()
+	if err == nil {
+		err = tx.tx.Commit()
+	}
+	tx.ended()
+	tx.writeTime = time.Since(start)
+	return tx.db.committed(err, tx.writeTime)
+}
+
+// Rollback drops the changes and ends the transaction.
+func (tx *Tx) Rollback() error {
+	if tx.tx.DB() != nil {
+		tx.ended()
+	}
+	return tx.tx.Rollback()
+}
+
+// Page describes page id; nil if there is no such page.
+func (tx *Tx) Page(id int) (*common.PageInfo, error) {
+	p, err := tx.tx.Page(id)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return &common.PageInfo{ID: p.ID, Type: p.Type, Count: p.Count, OverflowCount: p.OverflowCount}, nil
+}
+
+// Copy writes the whole database to w.
+//
+// Deprecated: use WriteTo.
+func (tx *Tx) Copy(w io.Writer) error {
+	_, err := tx.WriteTo(w)
+	return err
+}
+
+// WriteTo writes the whole database to w, as a file of folio, and returns how many
+// bytes it has written: Size, if there is no error.
+func (tx *Tx) WriteTo(w io.Writer) (int64, error) {
+	if tx.DB() == nil {
+		return 0, ErrTxClosed
+	}
+	c := copier{w: w, page: tx.db.Info().PageSize}
+	if _, err := tx.tx.WriteTo(&c); err != nil {
+		if c.err != nil {
+			return c.n, c.err
+		}
+		return c.n, err
+	}
+	return c.n, nil
+}
+
+// CopyFile writes the whole database to a file.
+func (tx *Tx) CopyFile(path string, mode os.FileMode) error { return tx.tx.CopyFile(path, mode) }
+
+// metaPages is how many of them a file begins with.
+const metaPages = 2
+
+// copier counts what it writes, and keeps the writer's error, which programs compare
+// with their own. As bbolt does, it writes the meta pages one by one, and says which
+// of them an error met.
+type copier struct {
+	w    io.Writer
+	page int
+	n    int64
+	err  error
+}
+
+func (c *copier) Write(p []byte) (int, error) {
+	done := 0
+	for slot := c.n / int64(c.page); slot < metaPages && done+c.page <= len(p); slot++ {
+		n, err := c.w.Write(p[done : done+c.page])
+		done += n
+		c.n += int64(n)
+		if err != nil {
+			c.err = fmt.Errorf("meta %d copy: %w", slot, err)
+			return done, c.err
+		}
+	}
+	n, err := c.w.Write(p[done:])
+	c.n += int64(n)
+	c.err = err
+	return done + n, err
+}

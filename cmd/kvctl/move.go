@@ -1,0 +1,213 @@
+package main
+
+// This file is responsible for copying all of a database into another one, of another
+// kind: bounded transactions, buckets in buckets, and the file that appears only when
+// it is complete.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/foliodb/folio"
+	"github.com/schollz/progressbar/v3"
+	bolt "go.etcd.io/bbolt"
+)
+
+// source is a bucket that is read. Both kinds of bucket are one.
+type source[B any] interface {
+	ForEach(fn func(k, v []byte) error) error
+	Bucket(name []byte) B
+	Sequence() uint64
+}
+
+// target is a bucket that is written. Both kinds of bucket are one.
+type target[B any] interface {
+	comparable
+	CreateBucket(name []byte) (B, error)
+	Bucket(name []byte) B
+	Put(key, value []byte) error
+	SetSequence(v uint64) error
+}
+
+// change is a transaction that writes. Those of both databases are one.
+type change[B any] interface {
+	CreateBucket(name []byte) (B, error)
+	Bucket(name []byte) B
+	Commit() error
+	Rollback() error
+}
+
+// mover copies buckets, in transactions of bounded size.
+type mover[S source[S], T target[T]] struct {
+	begin   func() (change[T], error)
+	prepare func(T) // called with each bucket before it is filled; nil: nothing
+	bar     *progressbar.ProgressBar
+	tx      change[T]
+	size    int      // in the transaction
+	path    [][]byte // of the bucket that is being copied
+	into    T        // it, in tx
+	keys    uint64
+	buckets uint64
+}
+
+// moveBytes is how many bytes of keys and values go into a transaction, and moveEntry
+// what is counted for each of them besides.
+const (
+	moveBytes = 16 << 20
+	moveEntry = 16
+)
+
+// run copies the buckets that all names.
+func (m *mover[S, T]) run(all func(fn func(name []byte, b S) error) error) (err error) {
+	if m.tx, err = m.begin(); err != nil {
+		return err
+	}
+	err = all(func(name []byte, b S) error {
+		made, err := m.tx.CreateBucket(name)
+		if err != nil {
+			return m.failed(name, err)
+		}
+		return m.bucket(name, b, made)
+	})
+	if err != nil {
+		return errors.Join(err, m.tx.Rollback())
+	}
+	return m.tx.Commit()
+}
+
+// bucket copies what is in from to made, which is at m.path under name.
+func (m *mover[S, T]) bucket(name []byte, from S, made T) error {
+	m.buckets++
+	m.path = append(m.path, name)
+	m.fill(made)
+	if err := made.SetSequence(from.Sequence()); err != nil {
+		return m.failed(nil, err)
+	}
+	err := from.ForEach(func(k, v []byte) error {
+		if err := m.room(len(k) + len(v) + moveEntry); err != nil {
+			return err
+		}
+		if v != nil {
+			m.keys++
+			return m.failed(k, m.into.Put(k, v))
+		}
+		made, err := m.into.CreateBucket(k)
+		if err != nil {
+			return m.failed(k, err)
+		}
+		return m.bucket(k, from.Bucket(k), made)
+	})
+	m.path = m.path[:len(m.path)-1]
+	m.reopen() // the transaction need not be the one in which we began
+	return err
+}
+
+// fill makes b the bucket that is filled.
+func (m *mover[S, T]) fill(b T) {
+	m.into = b
+	if m.prepare != nil {
+		m.prepare(b)
+	}
+}
+
+// failed says where an error of writing met us.
+func (m *mover[S, T]) failed(key []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", formatPath(append(m.path[:len(m.path):len(m.path)], key)), err)
+}
+
+// room begins another transaction if n bytes more are too many for this one.
+func (m *mover[S, T]) room(n int) (err error) {
+	if m.size += n; m.size < moveBytes {
+		return nil
+	}
+	_ = m.bar.Add(m.size) // only looks
+	m.size = 0
+	if err := m.tx.Commit(); err != nil {
+		return err
+	}
+	if m.tx, err = m.begin(); err != nil {
+		return err
+	}
+	m.reopen()
+	return nil
+}
+
+// reopen finds the bucket at m.path in the transaction that there is now.
+func (m *mover[S, T]) reopen() {
+	for i, name := range m.path {
+		if i == 0 {
+			m.fill(m.tx.Bucket(name))
+		} else {
+			m.fill(m.into.Bucket(name))
+		}
+	}
+}
+
+// The kinds of buckets that can be copied into each other.
+type (
+	importer = mover[*bolt.Bucket, *folio.Bucket]
+	exporter = mover[*folio.Bucket, *bolt.Bucket]
+)
+
+// newFile calls write with the name of a file that becomes path when write has
+// succeeded. Nothing is replaced, and nothing is left behind.
+func newFile(path string, write func(tmp string) error) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fail(exitError, "%s exists: give the new file another name", path)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) // what is left in it is litter
+	tmp := filepath.Join(dir, filepath.Base(path))
+	if err := write(tmp); err != nil {
+		return err
+	}
+	if err := os.Link(tmp, path); errors.Is(err, fs.ErrExist) {
+		return fail(exitError, "%s exists since a moment ago: give the new file another name", path)
+	} else if err != nil { // not every file system has links
+		if err := os.Rename(tmp, path); err != nil {
+			return err
+		}
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a directory durable, where the system knows how.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	_ = d.Sync() // Windows has no such thing
+	return d.Close()
+}
+
+// guarded runs a function that reads a file of bbolt, to which a damaged one means
+// panics and faults of the map. It returns those as errors.
+func guarded(file string, fn func() error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if r := recover(); r != nil {
+			err = damagedBolt(file, fmt.Errorf("%v", r))
+		}
+	}()
+	return fn()
+}
+
+// damagedBolt says that a file of bbolt is damaged.
+func damagedBolt(file string, err error) error {
+	return fail(exitDamaged, "%s is damaged: %w: nothing was imported; restore a backup, or try bbolt surgery", file, err)
+}

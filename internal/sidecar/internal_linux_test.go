@@ -1,0 +1,132 @@
+package sidecar
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/foliodb/folio/internal/vfs"
+)
+
+// attachForTest attaches to the database at a path by a handle of its own.
+func attachForTest(t *testing.T, path string) *Sidecar {
+	data, err := vfs.OS().OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = data.Close() })
+	s, err := Open(data, path, Options{Role: SharedWriter})
+	require.NoError(t, err)
+	require.NoError(t, s.Ready())
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// TestGiveUpWhatWasGot gives up the turn to write when it was just got.
+func TestGiveUpWhatWasGot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	a, b := attachForTest(t, path), attachForTest(t, path)
+	p := a.want()
+	<-p.done
+	ok, err := b.TryLockTx()
+	require.NoError(t, err)
+	require.False(t, ok)
+	why := errors.New("why")
+	require.ErrorIs(t, a.giveUpX(p, why), why)
+	ok, err = b.TryLockTx()
+	require.NoError(t, err)
+	require.True(t, ok)
+}
+
+// TestJoinTheDead joins when the last one has died after it was seen: who joins starts
+// over, and is the first.
+func TestJoinTheDead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	a, b := attachForTest(t, path), attachForTest(t, path)
+	at := b.nonceAt
+	for _, s := range []*Sidecar{a, b} {
+		require.NoError(t, s.locks.UnlockRange(at, 1))
+	}
+	next, err := (&Sidecar{locks: a.locks}).join(at, true)
+	require.NoError(t, err)
+	require.Equal(t, startOver, next)
+	require.NoError(t, a.locks.UnlockRange(at, 1))
+	require.True(t, attachForTest(t, path).First())
+}
+
+// TestHostile sees to it that numbers from the file do not lead outside of it.
+func TestHostile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	s := attachForTest(t, path)
+	for range maxBlocks {
+		_, err := s.Claim()
+		require.NoError(t, err)
+	}
+	s.head.blocks.Store(1 << 63)
+	require.Empty(t, s.Live())
+	require.Len(t, s.Processes(), 1)
+}
+
+// TestOneNonce attaches and detaches from many goroutines while the file is deleted as
+// fast as can be: all who are attached have the same nonce.
+func TestOneNonce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	var mu sync.Mutex
+	attached := map[*Sidecar]int64{}
+	register := func(s *Sidecar) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, at := range attached {
+			assert.Equal(t, at, s.nonceAt)
+		}
+		attached[s] = s.nonceAt
+	}
+	once := func() error {
+		data, err := vfs.OS().OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		defer data.Close()
+		s, err := Open(data, path, Options{Role: Reader})
+		if errors.Is(err, ErrReplaced) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		register(s)
+		err = s.Ready()
+		runtime.Gosched()
+		mu.Lock()
+		delete(attached, s)
+		mu.Unlock()
+		return errors.Join(err, s.Close())
+	}
+	rounds := 3000
+	if testing.Short() {
+		rounds = 500
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range rounds {
+				assert.NoError(t, once())
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+			_ = os.Remove(path + "-lock")
+			runtime.Gosched()
+		}
+	}
+}
