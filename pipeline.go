@@ -21,6 +21,8 @@ package folio
 //	    never written, and fails as well when its turn comes.
 //	G5  A transaction that was begun by hand can stay open for as long as it likes. It
 //	    never runs on top of transactions that wait: it writes them out first.
+//	G6  Between two flushes, those that the first has let go may come back for the
+//	    second: gather.go.
 //
 // So transactions become durable in the order of the writer lock, each whole; and a
 // page that several transactions of a group have changed is written once.
@@ -30,6 +32,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/bugs"
@@ -78,6 +81,7 @@ type flushToken struct {
 	claims  []chan struct{} // who needs the token without a lock
 	sealed  []*member       // of the open group
 	claimed bool            // a claim has gone before the sealed ones
+	gather  gathering
 }
 
 // join makes m a member of the open group; true if it has got the token.
@@ -86,7 +90,7 @@ func (f *flushToken) join(m *member) bool {
 	defer f.mu.Unlock()
 	f.sealed = append(f.sealed, m)
 	if f.held {
-		return false
+		return f.gather.complete(len(f.sealed))
 	}
 	f.held = true
 	return true
@@ -107,7 +111,7 @@ func (f *flushToken) accept(m *member) bool {
 // take waits for the token. Who has the writer lock goes before all others.
 func (f *flushToken) take(writerHeld bool) {
 	f.mu.Lock()
-	if !f.held || f.offered != nil {
+	if !f.held || f.offered != nil || f.gather.stop() {
 		f.held, f.offered = true, nil
 		f.mu.Unlock()
 		return
@@ -141,9 +145,18 @@ func (f *flushToken) release() {
 		f.claims[0] <- struct{}{}
 		f.claims = slices.Delete(f.claims, 0, 1)
 		f.claimed = true
-	case len(f.sealed) > 0:
-		f.offer(f.sealed[0])
+	case f.gather.begin(len(f.sealed), f.gathered):
+		f.claimed = false
 	default:
+		f.free()
+	}
+}
+
+// free offers the token to the oldest sealed transaction, if there is one.
+func (f *flushToken) free() {
+	if len(f.sealed) > 0 {
+		f.offer(f.sealed[0])
+	} else {
 		f.held = false
 	}
 }
@@ -259,7 +272,9 @@ func (db *DB) writeGroup(keepLock bool) {
 		db.writer.unlock()
 	}
 	if flush {
+		start := time.Now()
 		err = db.finish(c)
+		db.token.flushed(len(g.members), time.Since(start))
 	}
 	if err == nil {
 		db.publish(c)
