@@ -6,11 +6,13 @@ import (
 	mathbits "math/bits"
 	"slices"
 
+	"github.com/google/btree"
+
 	"github.com/foliodb/folio/internal/page"
 )
 
-// Verify checks the rules of the in-memory structures, F1 to F5, F9 to F10 and F16
-// to F17.
+// Verify checks the rules of the in-memory structures, F1 to F5, F9 to F10, F17, F20
+// and F21.
 func (l *List) Verify() error {
 	free, err := l.free.verify("free")
 	if err != nil {
@@ -25,11 +27,6 @@ func (l *List) Verify() error {
 			return fmt.Errorf("F5: pending extent %+v is free too", e)
 		}
 	}
-	for i := 1; i < len(free); i++ {
-		if free[i-1].End() == free[i].Start {
-			return fmt.Errorf("F2: %+v touches %+v", free[i-1], free[i])
-		}
-	}
 	zoned, err := l.zone.verify("zone")
 	if err != nil {
 		return err
@@ -37,50 +34,75 @@ func (l *List) Verify() error {
 	if len(zoned) > 0 && zoned[len(zoned)-1].End() > l.zone.limit || len(free) > 0 && free[0].Start < l.zone.limit {
 		return fmt.Errorf("F17: the zone ends at %d, in it %v, behind it %v", l.zone.limit, zoned, free)
 	}
-	counts := make(map[page.ID]int)
-	for _, e := range free {
-		for id := e.Start; id < e.End(); id++ {
-			counts[id/WindowPages]++
-		}
-	}
-	for i := range l.free.windows {
-		if id := page.ID(i) * WindowPages; l.FreeAround(id) != counts[page.ID(i)] {
-			return fmt.Errorf("F16: %d pages free around page %d, counted %d", counts[page.ID(i)], id, l.FreeAround(id))
-		}
-	}
-	var bySize []Extent
-	l.free.sizes.Ascend(func(e Extent) bool {
-		bySize = append(bySize, e)
-		return true
-	})
-	slices.SortFunc(bySize, func(a, b Extent) int { return cmp.Compare(a.Start, b.Start) })
-	if !slices.Equal(free, bySize) {
-		return fmt.Errorf("F3: by position %v, by size %v", free, bySize)
-	}
 	return nil
 }
 
-func (s *space) verify(name string) ([]Extent, error) {
-	return s.positions.verify(name, s.pages)
+// verify checks the bits against all that is derived from them, and returns the extents.
+func (s *space) verify(name string) (es []Extent, err error) {
+	var pages uint64
+	var short [longFrom]int
+	var long []Extent
+	starts := make(map[int]*[longFrom]uint16)
+	for i, c := range s.chunks {
+		n := 0
+		for j := range chunkPages {
+			if id := page.ID(i*chunkPages + j); s.has(id) {
+				n++
+				if k := len(es) - 1; k >= 0 && es[k].End() == id {
+					es[k].Len++
+				} else {
+					es = append(es, Extent{Start: id, Len: 1})
+				}
+			}
+		}
+		if c != nil && c.free != n || (n == 0) != (c == nil) || (n == chunkPages) != (c == allFree) {
+			return nil, fmt.Errorf("F20: %d %s pages in chunk %d", n, name, i)
+		}
+		pages += uint64(n)
+	}
+	for _, e := range es {
+		if !e.valid() {
+			return nil, fmt.Errorf("F1: %s extent %+v cannot exist", name, e)
+		}
+		if e.Len >= longFrom {
+			long = append(long, e)
+			continue
+		}
+		i := int(e.Start >> chunkBits)
+		if starts[i] == nil {
+			starts[i] = new([longFrom]uint16)
+		}
+		starts[i][e.Len]++
+		short[e.Len]++
+		if s.lowest[e.Len] > i {
+			return nil, fmt.Errorf("F21: %s extent %+v is before chunk %d", name, e, s.lowest[e.Len])
+		}
+	}
+	for i, counts := range s.starts {
+		if have, want := counts, starts[i]; have != nil && want == nil {
+			starts[i] = new([longFrom]uint16)
+		}
+		if counts != nil && *counts != *starts[i] || counts == nil && starts[i] != nil {
+			return nil, fmt.Errorf("F3: short %s extents of chunk %d: %v, counted %v", name, i, counts, starts[i])
+		}
+	}
+	byPosition, bySize := ascend(s.long.tree), ascend(s.sizes)
+	slices.SortFunc(bySize, func(a, b Extent) int { return cmp.Compare(a.Start, b.Start) })
+	if short != s.short || !slices.Equal(long, byPosition) || !slices.Equal(long, bySize) {
+		return nil, fmt.Errorf("F3: %s extents %v, by position %v, by size %v, short %v", name, es, byPosition, bySize, s.short)
+	}
+	if pages != s.pages {
+		return nil, fmt.Errorf("F4: %d %s pages, counted %d", s.pages, name, pages)
+	}
+	return es, nil
 }
 
-func (p positions) verify(name string, pages uint64) (es []Extent, err error) {
-	sum := uint64(0)
-	p.tree.Ascend(func(e Extent) bool {
-		if !e.valid() {
-			err = fmt.Errorf("F1: %s extent %+v cannot exist", name, e)
-		}
-		if n := len(es); n > 0 && es[n-1].End() > e.Start {
-			err = fmt.Errorf("F1: %s extents %+v and %+v overlap", name, es[n-1], e)
-		}
+func ascend(t *btree.BTreeG[Extent]) (es []Extent) {
+	t.Ascend(func(e Extent) bool {
 		es = append(es, e)
-		sum += e.Len
 		return true
 	})
-	if err == nil && sum != pages {
-		err = fmt.Errorf("F4: %d %s pages, counted %d", sum, name, pages)
-	}
-	return es, err
+	return es
 }
 
 func (p *pending) verify() ([]Extent, error) {
@@ -105,10 +127,8 @@ func (p *pending) verify() ([]Extent, error) {
 	}
 	slices.SortFunc(hanging, func(a, b Extent) int { return cmp.Compare(a.Start, b.Start) })
 	var bits, sum uint64
-	for _, c := range p.chunks {
-		for _, word := range c {
-			bits += uint64(mathbits.OnesCount64(word))
-		}
+	for i := range len(p.chunks) * chunkWords {
+		bits += uint64(mathbits.OnesCount64(p.word(page.ID(i))))
 	}
 	for i, e := range hanging {
 		if !e.valid() || i > 0 && hanging[i-1].End() > e.Start {
@@ -145,8 +165,4 @@ func (l *List) Touched(live map[uint64]bool, durable uint64) int {
 }
 
 // New returns an empty list.
-func New() *List {
-	l := &List{free: newSpace(), zone: newZone()}
-	l.free.indexSizes()
-	return l
-}
+func New() *List { return empty() }

@@ -25,6 +25,10 @@ type List struct {
 	pending pending
 }
 
+func empty() *List {
+	return &List{free: newSpace(), zone: zone{space: newSpace()}}
+}
+
 // Free returns the number of pages that can be reused now.
 func (l *List) Free() uint64 { return l.free.pages + l.zone.pages }
 
@@ -33,7 +37,7 @@ func (l *List) Free() uint64 { return l.free.pages + l.zone.pages }
 func (l *List) Pending() uint64 { return l.pending.pages }
 
 // Extents returns the number of extents that the reusable pages form.
-func (l *List) Extents() int { return l.free.tree.Len() + l.zone.tree.Len() }
+func (l *List) Extents() int { return l.free.extents() + l.zone.extents() }
 
 // All returns every free and pending extent as it is now, merged and ascending.
 func (l *List) All() iter.Seq[Extent] { return slices.Values(l.merged()) }
@@ -56,14 +60,16 @@ func (l *List) Allocate(n uint64) (page.ID, bool) {
 // longest extent, the lowest among equals. It serves commits that no single
 // extent can hold, and returns false only if no page is free or n is 0.
 func (l *List) AllocateLongest(n uint64) (Extent, bool) {
-	longest, ok := l.free.sizes.Max()
-	if !ok || n == 0 {
+	if n == 0 {
 		return Extent{}, false
 	}
-	x, _ := l.free.atLeast(longest.Len)
-	x.Len = min(x.Len, n)
-	l.free.remove(x)
-	return x, true
+	for longest := range l.free.lengths {
+		x, _ := l.free.atLeast(longest)
+		x.Len = min(x.Len, n)
+		l.free.remove(x)
+		return x, true
+	}
+	return Extent{}, false
 }
 
 // Return puts back pages that an allocation took, of a commit that has failed or does
@@ -100,8 +106,11 @@ func (l *List) isFree(e Extent) bool {
 // there is one of at least min pages, and returns it with the new high-water
 // mark. The commit that lowers the mark records the extent as taken.
 func (l *List) TrimTail(hwm page.ID, min uint64) (page.ID, Extent, bool) {
-	x, ok := l.free.endingAt(hwm)
-	if !ok || x.Len < min {
+	if !l.free.has(hwm - 1) {
+		return hwm, Extent{}, false
+	}
+	x := l.free.around(hwm - 1)
+	if x.Len < min {
 		return hwm, Extent{}, false
 	}
 	l.free.remove(x)

@@ -285,3 +285,19 @@ func BenchmarkListReleaseOfLongReader(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/extent")
 }
+
+func TestListAllocateZoneLooksAtSome(t *testing.T) {
+	for before, want := range map[int]bool{freelist.ZoneLook - 1: true, freelist.ZoneLook: false} {
+		l := freelist.New()
+		l.SetZone(10_000)
+		for i := range page.ID(before) {
+			l.Return(ext(10+2*i, 1))
+		}
+		l.Return(ext(9000, 2))
+		e, ok := l.AllocateZone(2, 2)
+		require.Equal(t, want, ok)
+		if ok {
+			require.Equal(t, ext(9000, 2), e)
+		}
+	}
+}

@@ -40,8 +40,8 @@ func (l *List) CheckpointBound() int {
 //
 // An error wraps page.ErrCorrupt.
 func Load(checkpoint []byte, deltas [][]byte, limit page.ID) (*List, error) {
-	l := &List{free: newSpace(), zone: newZone()}
-	if err := l.free.loadCheckpoint(checkpoint); err != nil {
+	all := newPositions()
+	if err := all.loadCheckpoint(checkpoint); err != nil {
 		return nil, err
 	}
 	last := page.TxID(0)
@@ -51,20 +51,24 @@ func Load(checkpoint []byte, deltas [][]byte, limit page.ID) (*List, error) {
 				return corrupt("the delta of transaction %d follows that of %d", d.TxID, last)
 			}
 			last = d.TxID
-			return l.free.replay(d)
+			return all.replay(d)
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	if end := l.free.end(); end > limit {
+	if end := all.end(); end > limit {
 		return nil, corrupt("page %d is free, but the file ends at page %d", end-1, limit)
 	}
-	l.free.indexSizes()
+	l := empty()
+	all.tree.Ascend(func(e Extent) bool {
+		l.free.add(e)
+		return true
+	})
 	return l, nil
 }
 
-func (s *space) loadCheckpoint(b []byte) error {
+func (p positions) loadCheckpoint(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -81,24 +85,23 @@ func (s *space) loadCheckpoint(b []byte) error {
 		return corrupt("%d bytes follow the checkpoint", len(r.b))
 	}
 	for _, e := range es {
-		s.tree.ReplaceOrInsert(e) // ascending and apart (F13)
-		s.pages += e.Len
+		p.tree.ReplaceOrInsert(e) // ascending and apart (F13)
 	}
 	return nil
 }
 
 // replay applies a delta (F15).
-func (s *space) replay(d Delta) error {
+func (p positions) replay(d Delta) error {
 	for _, e := range d.Taken {
-		if !s.remove(e) {
+		if !p.remove(e) {
 			return corrupt("transaction %d took %d pages from page %d, but not all were free", d.TxID, e.Len, e.Start)
 		}
 	}
 	for _, e := range d.Freed {
-		if s.overlaps(e) {
+		if p.overlaps(e) {
 			return corrupt("transaction %d freed %d pages from page %d, but some were free", d.TxID, e.Len, e.Start)
 		}
-		s.add(e)
+		p.add(e)
 	}
 	return nil
 }
@@ -108,14 +111,13 @@ func (l *List) merged() []Extent {
 	held := l.pending.extentsIn()
 	sortByStart(held)
 	es := make([]Extent, 0, l.Extents()+len(held))
-	merge := func(e Extent) bool {
-		for len(held) > 0 && held[0].Start < e.Start {
-			es, held = append(es, held[0]), held[1:]
+	for _, free := range []*space{&l.zone.space, &l.free} {
+		for e := range free.from(page.FirstID) {
+			for len(held) > 0 && held[0].Start < e.Start {
+				es, held = append(es, held[0]), held[1:]
+			}
+			es = append(es, e)
 		}
-		es = append(es, e)
-		return true
 	}
-	l.zone.tree.Ascend(merge)
-	l.free.tree.Ascend(merge)
 	return join(append(es, held...))
 }

@@ -49,9 +49,11 @@ type pageState struct {
 	birth, death page.TxID
 }
 
-// model is the slow list. Pages at or above hwm do not exist.
+// model is the slow list. Pages at or above hwm do not exist, those before first are
+// in use by others.
 type model struct {
 	pages map[page.ID]pageState
+	first page.ID
 	hwm   page.ID
 	zone  page.ID // its end
 }
@@ -67,7 +69,7 @@ func (m *model) count(s state) (n uint64) {
 
 // extents returns the stretches of pages in any of the given states.
 func (m *model) extents(states ...state) (es []freelist.Extent) {
-	for id := page.FirstID; id < m.hwm; id++ {
+	for id := m.first; id < m.hwm; id++ {
 		if !slices.Contains(states, m.pages[id].state) {
 			continue
 		}
@@ -158,7 +160,11 @@ func TestListAgainstModel(t *testing.T) {
 	}
 	for i := range rounds {
 		h := &run{t: t, r: r, l: freelist.New(), txid: 1, durable: 1, published: 1,
-			m: model{pages: map[page.ID]pageState{}, hwm: page.FirstID}}
+			m: model{pages: map[page.ID]pageState{}, first: page.FirstID}}
+		if i%2 == 1 { // across the end of the bits that are kept together
+			h.m.first = 1<<12 - page.ID(r.IntN(200))
+		}
+		h.m.hwm = h.m.first
 		for step := range 120 {
 			h.step()
 			h.compare(fmt.Sprintf("round %d, step %d", i, step))
@@ -172,7 +178,7 @@ func (h *run) step() {
 	h.delta, h.taken = freelist.Delta{TxID: h.txid}, nil
 	hwm := h.m.hwm
 	if h.r.IntN(6) == 0 {
-		h.m.zone = page.ID(h.r.Uint64N(uint64(h.m.hwm) + 20))
+		h.m.zone = h.m.first - page.FirstID + page.ID(h.r.Uint64N(uint64(h.m.hwm-h.m.first)+20))
 		h.l.SetZone(h.m.zone)
 	}
 	for range h.r.IntN(8) {
@@ -209,6 +215,9 @@ func (h *run) step() {
 
 func (h *run) allocate() {
 	n := 1 + h.r.Uint64N(1+h.r.Uint64N(12))
+	if h.r.IntN(10) == 0 {
+		n += h.r.Uint64N(150)
+	}
 	var got freelist.Extent
 	if zone, _ := h.m.cut(); h.r.IntN(4) == 0 && len(zone) > 0 {
 		got = h.allocateZone(zone, n)
@@ -273,10 +282,10 @@ func (h *run) returnPages(e freelist.Extent) {
 
 // free frees a stretch of pages with one birth, or fails to free anything else.
 func (h *run) free() {
-	if h.m.hwm == page.FirstID {
+	if h.m.hwm == h.m.first {
 		return
 	}
-	e := freelist.Extent{Start: page.FirstID + page.ID(h.r.Uint64N(uint64(h.m.hwm-page.FirstID))), Len: 1}
+	e := freelist.Extent{Start: h.m.first + page.ID(h.r.Uint64N(uint64(h.m.hwm-h.m.first))), Len: 1}
 	p := h.m.pages[e.Start]
 	for h.r.IntN(3) > 0 && e.End() < h.m.hwm && h.m.pages[e.End()] == p {
 		e.Len++

@@ -35,7 +35,7 @@ type bin struct {
 }
 
 type pending struct {
-	set
+	bitmap
 	waiting []*bin // by death, which is not known to be published
 	held    []*bin // by the newest snapshot that needs the entries
 	needed  []page.TxID
@@ -58,14 +58,14 @@ func (p *pending) extentsIn() []Extent {
 }
 
 func (p *pending) enter(e Extent) {
-	p.add(e)
+	p.set(e)
 	p.extents++
 	p.pages += e.Len
 	p.end = max(p.end, e.End())
 }
 
 func (p *pending) leave(e Extent) {
-	p.remove(e)
+	p.clear(e)
 	p.extents--
 	p.pages -= e.Len
 }

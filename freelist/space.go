@@ -1,175 +1,136 @@
 package freelist
 
 import (
-	"slices"
+	"iter"
 
 	"github.com/google/btree"
 
 	"github.com/foliodb/folio/internal/page"
 )
 
-// This file is responsible for sets of extents in memory: ordered by position,
-// and, where pages are handed out, by size. Rules:
+// This file is responsible for pages that can be handed out. Its bits say which these
+// are; what else there is serves to find extents by their length. Most are short:
+// random updates leave holes of a page or two. They are counted by length and chunk,
+// which costs nothing to keep, and looked for among the bits. Rules:
 //
-//	F1  Extents of a set never overlap.
-//	F2  In a space, two neighbours never touch: they would be one extent.
-//	F3  Both trees of a space hold the same extents.
-//	F4  The page counts are the sums of the lengths.
+//	F3  An extent of the bits, as long as it can be, is in both trees if it has
+//	    longFrom pages or more, and else counted in starts, at its length and the
+//	    chunk in which it begins, and in short.
+//	F4  The page count is the number of bits.
+//	F21 No extent of length n begins in a chunk before lowest[n].
 
-// treeDegree was measured on a million extents: 32 to 128 are alike, less is
-// slower.
-const treeDegree = 32
-
-// positions is a set of extents ordered by position. The key is the end of an
-// extent, so that taking pages from the low end leaves the key as it is.
-type positions struct {
-	tree *btree.BTreeG[Extent]
-}
-
-func newPositions() positions {
-	return positions{btree.NewG(treeDegree, func(a, b Extent) bool { return a.End() < b.End() })}
-}
-
-// endingAbove returns the lowest extent that ends above id.
-func (p positions) endingAbove(id page.ID) (x Extent, ok bool) {
-	p.tree.AscendGreaterOrEqual(Extent{Start: id + 1}, func(e Extent) bool {
-		x, ok = e, true
-		return false
-	})
-	return x, ok
-}
-
-// endingAt returns the extent that ends exactly at id.
-func (p positions) endingAt(id page.ID) (Extent, bool) {
-	return p.tree.Get(Extent{Start: id})
-}
-
-// overlaps tells whether any page of e is in the set.
-func (p positions) overlaps(e Extent) bool {
-	x, ok := p.endingAbove(e.Start)
-	return ok && x.Start < e.End()
-}
-
-// within returns the parts of e that are in the set.
-func (p positions) within(e Extent) (parts []Extent) {
-	p.tree.AscendGreaterOrEqual(Extent{Start: e.Start + 1}, func(x Extent) bool {
-		if x.Start >= e.End() {
-			return false
-		}
-		start := max(x.Start, e.Start)
-		parts = append(parts, Extent{Start: start, Len: uint64(min(x.End(), e.End()) - start)})
-		return true
-	})
-	return parts
-}
-
-// end returns the end of the highest extent, or 0.
-func (p positions) end() page.ID {
-	x, _ := p.tree.Max()
-	return x.End()
-}
+// longFrom is how many pages make an extent long: what can be seen in one word of bits.
+const longFrom = 64
 
 // space is a set of pages that can be handed out.
 type space struct {
-	positions
-	sizes   *btree.BTreeG[Extent] // by (Len, Start); nil until indexSizes
-	pages   uint64
-	windows windows
+	bitmap
+	pages  uint64
+	starts []*[longFrom]uint16 // short extents of each chunk, by length
+	short  [longFrom]int       // the same in the whole file
+	lowest [longFrom]int       // a chunk, F21
+	long   positions
+	sizes  *btree.BTreeG[Extent] // of long by (Len, Start)
 }
 
-func newSpace() space { return space{positions: newPositions()} }
-
-// indexSizes builds the order by size, which a space needs before pages are
-// handed out. Filling the set first and indexing once is cheaper than keeping
-// both orders while it changes.
-func (s *space) indexSizes() {
-	s.sizes = btree.NewG(treeDegree, func(a, b Extent) bool {
+func newSpace() space {
+	return space{long: newPositions(), sizes: btree.NewG(treeDegree, func(a, b Extent) bool {
 		return a.Len < b.Len || a.Len == b.Len && a.Start < b.Start
-	})
-	// Few lengths are common to most extents, so this beats sorting.
-	byLen := make(map[uint64][]Extent)
-	s.tree.Ascend(func(e Extent) bool {
-		s.windows.change(e, 1)
-		byLen[e.Len] = append(byLen[e.Len], e)
-		return true
-	})
-	lens := make([]uint64, 0, len(byLen))
-	for n := range byLen {
-		lens = append(lens, n)
-	}
-	slices.Sort(lens)
-	for _, n := range lens {
-		for _, e := range byLen[n] {
-			s.sizes.ReplaceOrInsert(e)
-		}
-	}
+	})}
 }
 
-// add puts e, which must not overlap the set (F1), into it.
+// extents returns how many extents the pages form.
+func (s *space) extents() int {
+	n := s.long.tree.Len()
+	for _, k := range s.short {
+		n += k
+	}
+	return n
+}
+
+// add puts e, of which no page is in the set, into it.
 func (s *space) add(e Extent) {
-	s.pages += e.Len
-	if s.sizes != nil {
-		s.windows.change(e, 1)
-	}
-	low, high := s.neighbours(e)
-	if low.Len > 0 {
-		s.tree.Delete(low)
+	x := e
+	if s.below(e.Start) > 0 {
+		low := s.around(e.Start - 1)
 		s.unindex(low)
-		e = Extent{Start: low.Start, Len: low.Len + e.Len}
+		x = Extent{Start: low.Start, Len: low.Len + e.Len}
 	}
-	if high.Len > 0 {
-		s.unindex(high) // in the tree, e takes its place: it ends where high did
-		e.Len += high.Len
+	if s.above(e.End()) > 0 {
+		high := s.around(e.End())
+		s.unindex(high)
+		x.Len += high.Len
 	}
-	s.tree.ReplaceOrInsert(e)
-	s.index(e)
-}
-
-// neighbours returns the extents that touch e, which is not in the set, from below
-// and from above.
-func (s *space) neighbours(e Extent) (low, high Extent) {
-	s.tree.AscendGreaterOrEqual(Extent{Start: e.Start}, func(x Extent) bool {
-		if x.End() == e.Start {
-			low = x
-			return true
-		}
-		if x.Start == e.End() {
-			high = x
-		}
-		return false
-	})
-	return low, high
+	s.set(e)
+	s.pages += e.Len
+	s.index(x)
 }
 
 // remove takes e out of the set and reports whether all of it was there. If
 // not, nothing changes.
 func (s *space) remove(e Extent) bool {
-	x, ok := s.endingAbove(e.End() - 1)
-	if !ok || x.Start > e.Start {
+	if !s.has(e.Start) {
+		return false
+	}
+	x := s.around(e.Start)
+	if x.End() < e.End() {
 		return false
 	}
 	s.unindex(x)
-	if x.End() > e.End() {
-		high := Extent{Start: e.End(), Len: uint64(x.End() - e.End())}
-		s.tree.ReplaceOrInsert(high) // replaces x
-		s.index(high)
-	} else {
-		s.tree.Delete(x)
-	}
-	if x.Start < e.Start {
-		low := Extent{Start: x.Start, Len: uint64(e.Start - x.Start)}
-		s.tree.ReplaceOrInsert(low)
-		s.index(low)
-	}
+	s.clear(e)
 	s.pages -= e.Len
-	if s.sizes != nil {
-		s.windows.change(e, -1)
-	}
+	s.index(Extent{Start: x.Start, Len: uint64(e.Start - x.Start)})
+	s.index(Extent{Start: e.End(), Len: uint64(x.End() - e.End())})
 	return true
+}
+
+// around returns the extent that page id, which is in the set, is part of.
+func (s *space) around(id page.ID) Extent {
+	below, above := s.below(id), s.above(id)
+	if below+above >= longFrom {
+		x, _ := s.long.endingAbove(id)
+		return x
+	}
+	return Extent{Start: id - page.ID(below), Len: below + above}
+}
+
+// from returns the extents that end above id, in order.
+func (s *space) from(id page.ID) iter.Seq[Extent] {
+	return func(yield func(Extent) bool) {
+		for {
+			var ok bool
+			if id, ok = s.next(id, page.MaxID); !ok {
+				return
+			}
+			e := s.around(id)
+			if !yield(e) {
+				return
+			}
+			id = e.End()
+		}
+	}
+}
+
+// within returns the parts of e that are in the set.
+func (s *space) within(e Extent) (parts []Extent) {
+	for x := range s.from(e.Start) {
+		if x.Start >= e.End() {
+			break
+		}
+		start := max(x.Start, e.Start)
+		parts = append(parts, Extent{Start: start, Len: uint64(min(x.End(), e.End()) - start)})
+	}
+	return parts
 }
 
 // atLeast returns the lowest of the smallest extents with n pages or more.
 func (s *space) atLeast(n uint64) (x Extent, ok bool) {
+	for n < longFrom {
+		if s.short[n] > 0 {
+			return s.lowestOf(n), true
+		}
+		n++
+	}
 	s.sizes.AscendGreaterOrEqual(Extent{Len: n}, func(e Extent) bool {
 		x, ok = e, true
 		return false
@@ -177,14 +138,66 @@ func (s *space) atLeast(n uint64) (x Extent, ok bool) {
 	return x, ok
 }
 
-func (s *space) index(e Extent) {
-	if s.sizes != nil {
-		s.sizes.ReplaceOrInsert(e)
+// lowestOf returns the lowest extent of n pages, a short one. There must be one.
+func (s *space) lowestOf(n uint64) Extent {
+	i := s.lowest[n]
+	for s.starts[i] == nil || s.starts[i][n] == 0 {
+		i++
+	}
+	s.lowest[n] = i
+	for e := range s.from(page.ID(i) * chunkPages) {
+		if e.Len == n { // one that begins in the chunk before would have been counted there
+			return e
+		}
+	}
+	panic("folio: broken invariant: a free extent is counted that is not there")
+}
+
+// lengths returns the lengths of extents and how many have each, the greatest first.
+func (s *space) lengths(yield func(length uint64, n int) bool) {
+	more := true
+	s.sizes.Descend(func(e Extent) bool {
+		more = yield(e.Len, 1)
+		return more
+	})
+	for n := longFrom - 1; n > 0 && more; n-- {
+		if s.short[n] > 0 {
+			more = yield(uint64(n), s.short[n])
+		}
 	}
 }
 
-func (s *space) unindex(e Extent) {
-	if s.sizes != nil {
-		s.sizes.Delete(e)
+// index enters e, unless it is empty, as an extent by its length.
+func (s *space) index(e Extent) {
+	if e.Len >= longFrom {
+		s.long.tree.ReplaceOrInsert(e)
+		s.sizes.ReplaceOrInsert(e)
+		return
 	}
+	if e.Len == 0 {
+		return
+	}
+	i := int(e.Start >> chunkBits)
+	if i >= len(s.starts) {
+		s.starts = append(s.starts, make([]*[longFrom]uint16, i+1-len(s.starts))...)
+	}
+	if s.starts[i] == nil {
+		s.starts[i] = new([longFrom]uint16)
+	}
+	s.starts[i][e.Len]++
+	if s.short[e.Len] == 0 || i < s.lowest[e.Len] {
+		s.lowest[e.Len] = i
+	}
+	s.short[e.Len]++
+}
+
+// unindex takes back what index has entered.
+func (s *space) unindex(e Extent) {
+	if e.Len >= longFrom {
+		s.long.tree.Delete(e)
+		s.sizes.Delete(e)
+		return
+	}
+	s.starts[e.Start>>chunkBits][e.Len]--
+	s.short[e.Len]--
 }

@@ -16,8 +16,6 @@ type zone struct {
 	at    page.ID // where to look next
 }
 
-func newZone() zone { return zone{space: newSpace()} }
-
 // cut cuts e at the end of the zone.
 func (z *zone) cut(e Extent) (low, high Extent) {
 	n := uint64(min(max(z.limit, e.Start), e.End()) - e.Start)
@@ -50,19 +48,17 @@ const ZoneLook = 64
 func (l *List) AllocateZone(n, least uint64) (x Extent, ok bool) {
 	z := &l.zone
 	look := ZoneLook
-	find := func(e Extent) bool {
-		if e.Start < z.at {
-			e = Extent{Start: z.at, Len: uint64(e.End() - z.at)}
+	for _, at := range [...]page.ID{z.at, page.FirstID} {
+		for e := range z.from(at) {
+			if look--; look < 0 || ok {
+				break
+			}
+			start := max(e.Start, at)
+			e = Extent{Start: start, Len: uint64(e.End() - start)}
+			if e.Len >= min(n, least) {
+				x, ok = e, true
+			}
 		}
-		if look--; e.Len >= min(n, least) {
-			x, ok = e, true
-		}
-		return !ok && look > 0
-	}
-	z.tree.AscendGreaterOrEqual(Extent{Start: z.at + 1}, find)
-	if !ok && look > 0 {
-		z.at = 0
-		z.tree.Ascend(find)
 	}
 	if ok {
 		x.Len = min(x.Len, n)
