@@ -148,6 +148,29 @@ func (m *bitmap) next(id, limit page.ID) (page.ID, bool) {
 	}
 }
 
+// runs returns which pages of word i are the first of exactly n that are in the set,
+// which is less than 64.
+func (m *bitmap) runs(i page.ID, n uint64) uint64 {
+	lo := m.word(i)
+	first := lo &^ (lo << 1)
+	if first == 0 {
+		return 0
+	}
+	if first&1 != 0 && i > 0 && m.word(i-1)>>63 != 0 {
+		first--
+	}
+	// Of each page: are it and the k-1 behind it in the set? k grows up to n.
+	hi := m.word(i + 1)
+	longer := lo>>n | hi<<(64-n)
+	for k := uint64(1); k < n; {
+		by := min(k, n-k)
+		lo &= lo>>by | hi<<(64-by)
+		hi &= hi >> by
+		k += by
+	}
+	return first & lo &^ longer
+}
+
 // end returns the end of the highest page in the set, or 0.
 func (m *bitmap) end() page.ID {
 	for n := len(m.chunks) - 1; n >= 0; n-- {

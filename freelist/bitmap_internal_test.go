@@ -92,6 +92,16 @@ func compareBitmap(t *testing.T, m *bitmap, model []bool, id page.ID) {
 		want := slices.Contains(model[at:min(len(model), at+int(n))], true)
 		require.Equal(t, want, m.overlaps(Extent{Start: id, Len: n}), "%d pages from page %d on", n, id)
 	}
+	for _, n := range []int{1, 2, 3, 7, 32, 62, 63} {
+		want := uint64(0)
+		for i := at &^ 63; i < at&^63+64; i++ {
+			begins := model[i] && (i == 0 || !model[i-1])
+			if end := slices.Index(model[i:], false); begins && end == n {
+				want |= 1 << (i & 63)
+			}
+		}
+		require.Equal(t, want, m.runs(id>>6, uint64(n)), "stretches of %d around page %d", n, id)
+	}
 	window, free := at&^127, 0
 	for _, set := range model[window:][:128] {
 		if set {

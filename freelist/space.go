@@ -2,6 +2,7 @@ package freelist
 
 import (
 	"iter"
+	"math/bits"
 
 	"github.com/google/btree"
 
@@ -141,13 +142,14 @@ func (s *space) atLeast(n uint64) (x Extent, ok bool) {
 // lowestOf returns the lowest extent of n pages, a short one. There must be one.
 func (s *space) lowestOf(n uint64) Extent {
 	i := s.lowest[n]
-	for s.starts[i] == nil || s.starts[i][n] == 0 {
+	for s.starts[i] == nil || s.starts[i][n] == 0 { // of those that exist one has it (F3)
 		i++
 	}
 	s.lowest[n] = i
-	for e := range s.from(page.ID(i) * chunkPages) {
-		if e.Len == n { // one that begins in the chunk before would have been counted there
-			return e
+	for at := range page.ID(chunkWords) {
+		at += page.ID(i) * chunkWords
+		if w := s.runs(at, n); w != 0 {
+			return Extent{Start: at<<6 + page.ID(bits.TrailingZeros64(w)), Len: n}
 		}
 	}
 	panic("folio: broken invariant: a free extent is counted that is not there")
