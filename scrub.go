@@ -166,10 +166,7 @@ func (s *scrubber) Run(id page.ID, birth page.TxID, n int) ([]byte, error) {
 	if err := s.read(run, id); err != nil {
 		return nil, err
 	}
-	if err := btree.VerifyRunHeader(run, id, birth, m.FileID, n, ps); err != nil {
-		return nil, err
-	}
-	if err := btree.VerifyRunData(run, id, m.FileID); err != nil {
+	if err := verifyRun(run, btree.Ref{ID: id, Birth: birth, Bytes: n}, m.FileID, ps); err != nil {
 		return nil, err
 	}
 	return btree.RunData(run, n), nil
