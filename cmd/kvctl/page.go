@@ -24,8 +24,8 @@ func (e *env) pageCmd() *cobra.Command {
 		Long: `Page prints the fields of a page and what is in it: the cells of a branch or leaf,
 the extents of a freelist page, the commit in a meta page. A page that is free, or
 inside of a run, shows what is left there; while somebody writes, that and the meta
-pages change all the time. Pages of damaged files are printed as
-far as they make sense; the exit code is 3 then.`,
+pages change all the time. Pages of damaged files are printed as far as they make
+sense; the exit code is 3 then.`,
 		Example: `  kvctl page my.folio 0
   kvctl page my.folio 1234
   kvctl page my.folio 1234 --hex`,
