@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/foliotest"
 )
 
 func openNew(t *testing.T) *folio.DB {
@@ -99,12 +100,7 @@ func TestMoveBucketTooDeep(t *testing.T) {
 		require.Equal(t, folio.ErrBucketTooDeep, tx.MoveBucket([]byte("long"), nil, chain(tx, "short", 11)))
 		return tx.MoveBucket([]byte("long"), nil, chain(tx, "shorter", 10))
 	}))
-	require.NoError(t, db.View(func(tx *folio.Tx) error {
-		for err := range tx.Check() {
-			t.Error(err)
-		}
-		return nil
-	}))
+	require.NoError(t, db.View(foliotest.Check))
 }
 
 // TestRootSequence: the root bucket, reached through its cursor, keeps its sequence.
