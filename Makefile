@@ -151,7 +151,7 @@ crash-share: ## kill, stop and start processes that share a file, for a minute
 
 .PHONY: crash-share-long
 crash-share-long: ## the same on CRASHES files (100), one minute each; SEED= repeats a run
-	$(GO) -C crash run ./share -count $(CRASHES) $(if $(SEED),-seed $(SEED))
+	$(GO) -C crash run ./share -count $(or $(CRASHES),100) $(if $(SEED),-seed $(SEED))
 
 .PHONY: damage
 damage: ## damage files in DAMAGES (10000) ways of each kind, and say what becomes of each; SEED= repeats one

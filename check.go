@@ -113,6 +113,20 @@ type checker struct {
 	from     btree.Reader // instead of the map, if set
 }
 
+// stopWalk is the panic that ends a walk through all pages early.
+type stopWalk struct{ err error }
+
+// endWalk is deferred by who walks, and returns what has ended it.
+func endWalk(err *error) {
+	if r := recover(); r != nil {
+		stop, ours := r.(stopWalk)
+		if !ours {
+			panic(r)
+		}
+		*err = stop.err
+	}
+}
+
 func (c *checker) report(err error) { c.send(&CheckError{Err: err}) }
 
 func (c *checker) run() {

@@ -278,7 +278,7 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
 // database does nothing.
 func (db *DB) Close() error {
 	db.turns.close()
-	_ = db.writer.lock(context.Background())
+	_ = db.writer.lock(context.Background()) // no error: this context is never done
 	defer db.writer.unlock()
 	if db.current.Load() == nil {
 		return nil

@@ -67,10 +67,7 @@ func TestSyncOfWeakFails(t *testing.T) {
 		require.NoError(t, h.db.Update(putAs("a", 1, 10)))
 		require.NoError(t, h.db.Update(putAs("b", 1200, 3000)))
 		flushes := h.db.Stats().Flushes
-		synced := make(chan error, 1)
-		arrived, release := h.hold()
-		go func() { synced <- h.db.Sync() }()
-		<-arrived
+		synced, release := h.syncHeld()
 		if failing == 1 {
 			again, releaseAgain := h.hold()
 			release <- nil

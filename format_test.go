@@ -24,6 +24,23 @@ var updateGolden = flag.Bool("update-golden", false, "write golden files that ar
 
 const goldenDir = "testdata/format/v1"
 
+// goldenFiles returns the contents of those whose names match pattern.
+func goldenFiles(t testing.TB, pattern string) (contents [][]byte) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(goldenDir, pattern))
+	if err != nil || len(files) == 0 {
+		t.Fatal("there are no golden files ", err)
+	}
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents = append(contents, content)
+	}
+	return contents
+}
+
 // goldens are the golden files, and how each was made.
 var goldens = []struct {
 	name  string

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -23,15 +22,7 @@ import (
 // FuzzOpen opens any bytes. With seal, all checksums are made right first, so that
 // it is the checks of the structure that must hold.
 func FuzzOpen(f *testing.F) {
-	files, err := filepath.Glob(goldenDir + "/*-4096.folio")
-	if err != nil || len(files) == 0 {
-		f.Fatal("there are no golden files ", err)
-	}
-	for _, name := range files {
-		content, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+	for _, content := range goldenFiles(f, "*-4096.folio") {
 		f.Add(content, false)
 		f.Add(content, true)
 	}

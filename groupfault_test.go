@@ -22,104 +22,6 @@ import (
 	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
-// heldDisk is a disk whose next Sync can be held up, and a database on it.
-type heldDisk struct {
-	t    *testing.T
-	disk *foliotest.Disk
-	plan *faultfs.Plan
-	db   *folio.DB
-
-	mu      sync.Mutex
-	arrived chan struct{} // nil: the next Sync just goes on
-	release chan error
-}
-
-func newHeld(t *testing.T, o folio.Options) *heldDisk {
-	h := &heldDisk{t: t, disk: foliotest.NewDisk(), plan: faultfs.NewPlan()}
-	h.disk.NoMapWritable = true
-	h.disk.OnSync = h.onSync
-	db, err := folio.OpenFS(faultfs.Wrap(h.disk, h.plan), crashFile, 0o600, &o)
-	require.NoError(t, err)
-	h.db = db
-	return h
-}
-
-func (h *heldDisk) onSync() error {
-	h.mu.Lock()
-	arrived, release := h.arrived, h.release
-	h.arrived = nil
-	h.mu.Unlock()
-	if arrived == nil {
-		return nil
-	}
-	close(arrived)
-	return <-release
-}
-
-// hold makes the next Sync wait until something comes through release, which is its
-// result, and tells through arrived that it does.
-func (h *heldDisk) hold() (arrived chan struct{}, release chan error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.arrived, h.release = make(chan struct{}), make(chan error, 1)
-	return h.arrived, h.release
-}
-
-// update starts an Update, waits until its function has run, and returns where the
-// result will be. It is nil if the function cannot run before the flush is over.
-func (h *heldDisk) update(fn func(*folio.Tx) error) chan error {
-	ran, result := make(chan struct{}), make(chan error, 1)
-	go func() {
-		result <- h.db.Update(func(tx *folio.Tx) error {
-			defer close(ran)
-			return fn(tx)
-		})
-	}()
-	<-ran
-	return result
-}
-
-func nothing(*folio.Tx) error { return nil }
-
-// putAs returns a function that puts keys which have name in them.
-func putAs(name string, n, size int) func(*folio.Tx) error {
-	return func(tx *folio.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte("b"))
-		for i := 0; i < n && err == nil; i++ {
-			err = b.Put(fmt.Appendf(nil, "%s %d", name, i), make([]byte, size))
-		}
-		return err
-	}
-}
-
-// names returns the names whose keys are in the database, each followed by how many.
-func names(db *folio.DB) (s string, err error) {
-	err = db.View(func(tx *folio.Tx) error {
-		count := map[string]int{}
-		var order []string
-		if b := tx.Bucket([]byte("b")); b != nil {
-			for k := range b.All() {
-				name, _, _ := strings.Cut(string(k), " ")
-				if count[name]++; count[name] == 1 {
-					order = append(order, name)
-				}
-			}
-		}
-		for _, name := range order {
-			s += fmt.Sprintf("%s%d ", name, count[name])
-		}
-		return foliotest.Check(tx)
-	})
-	return s, err
-}
-
-func (h *heldDisk) mustHold(want string) {
-	h.t.Helper()
-	got, err := names(h.db)
-	require.NoError(h.t, err)
-	require.Equal(h.t, want, got)
-}
-
 // TestGroupFlushFails: when a flush fails, its transaction fails and what was built on
 // it, transactions that only looked among them. Readers go on.
 func TestGroupFlushFails(t *testing.T) {
@@ -185,10 +87,7 @@ func TestGroupFaultClose(t *testing.T) {
 	for _, d := range []folio.Durability{full, none} {
 		h := newHeld(t, folio.Options{Durability: d})
 		require.NoError(t, h.db.Update(putAs("a", 3, 10)))
-		arrived, release := h.hold()
-		synced := make(chan error, 1)
-		go func() { synced <- h.db.Sync() }()
-		<-arrived
+		synced, release := h.syncHeld()
 		second := h.update(putAs("b", 3, 10))
 		third := h.update(putAs("c", 3, 10))
 		closed := make(chan error, 1)
@@ -213,10 +112,7 @@ func TestGroupFaultClose(t *testing.T) {
 func TestGroupPanics(t *testing.T) {
 	h := newHeld(t, folio.Options{MaxDirty: 40 * 4096})
 	require.NoError(t, h.db.Update(putAs("a", 3, 10)))
-	arrived, release := h.hold()
-	synced := make(chan error, 1)
-	go func() { synced <- h.db.Sync() }()
-	<-arrived
+	synced, release := h.syncHeld()
 	second := h.update(putAs("b", 3, 10))
 	ended := make(chan any)
 	for _, end := range []func(){func() { panic("end") }, runtime.Goexit} {
@@ -250,51 +146,81 @@ type groupFault struct {
 	forever bool
 }
 
+// nth is the fault of call n.
+func (f groupFault) nth(n int) faultfs.Fault {
+	fault := faultfs.Fault{Op: f.op, Err: f.err, Short: f.short, Nth: n}
+	if f.forever {
+		fault.Count = -1
+	}
+	return fault
+}
+
+// latches tells whether nothing can be written afterwards.
+func (f groupFault) latches() bool { return f.op == faultfs.Sync || f.err != syscall.ENOSPC }
+
+// groupMember is a transaction of a group, which puts keys.
+type groupMember struct {
+	name       string
+	keys, size int
+	undone     bool // it fails in the end
+}
+
+func (m groupMember) run(tx *folio.Tx) error {
+	err := putAs(m.name, m.keys, m.size)(tx)
+	if err == nil && m.undone {
+		return errUndone
+	}
+	return err
+}
+
+// String is what names says of it.
+func (m groupMember) String() string { return fmt.Sprintf("%s%d ", m.name, m.keys) }
+
 // TestGroupFaults lets every call fail in turn that a group makes: without room all
 // its members fail and the next transaction works, after anything else the database
 // is latched.
 func TestGroupFaults(t *testing.T) {
+	b, d := groupMember{name: "b", keys: 3, size: 10}, groupMember{name: "d", keys: 3, size: 10}
+	large, spilled := groupMember{name: "c", keys: 40, size: 3000}, groupMember{name: "c", keys: 400, size: 900}
+	undone := spilled
+	undone.undone = true
 	for _, o := range []struct {
 		name    string
 		options folio.Options
-		members []func(*folio.Tx) error
+		members []groupMember
 	}{
-		{"small", folio.Options{}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 40, 3000), putAs("d", 3, 10)}},
-		{"two flushes", folio.Options{TwoFlushes: true}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 40, 3000)}},
-		{"not durable", folio.Options{Durability: none}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 40, 3000)}},
-		{"spilled", folio.Options{MaxDirty: 40 * 4096}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 400, 900)}},
-		{"spilled and undone", folio.Options{MaxDirty: 40 * 4096}, []func(*folio.Tx) error{putAs("b", 3, 10), undo(putAs("c", 400, 900)), putAs("d", 3, 10)}},
-		{"spilled, not durable", folio.Options{MaxDirty: 40 * 4096, Durability: none}, []func(*folio.Tx) error{putAs("b", 3, 10), putAs("c", 400, 900)}},
+		{"small", folio.Options{}, []groupMember{b, large, d}},
+		{"two flushes", folio.Options{TwoFlushes: true}, []groupMember{b, large}},
+		{"not durable", folio.Options{Durability: none}, []groupMember{b, large}},
+		{"spilled", folio.Options{MaxDirty: 40 * 4096}, []groupMember{b, spilled}},
+		{"spilled and undone", folio.Options{MaxDirty: 40 * 4096}, []groupMember{b, undone, d}},
+		{"spilled, not durable", folio.Options{MaxDirty: 40 * 4096, Durability: none}, []groupMember{b, spilled}},
 	} {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
-			for _, op := range []faultfs.Op{faultfs.Write, faultfs.WriteVec, faultfs.Truncate, faultfs.Sync} {
-				for _, e := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
-					for _, short := range []int{0, 1000} {
-						if short > 0 && op != faultfs.Write && op != faultfs.WriteVec {
-							continue
-						}
-						for _, forever := range []bool{false, true} {
-							testGroupFaults(t, o.options, o.members, groupFault{op, e, short, forever})
-						}
-					}
-				}
+			for _, f := range groupFaults() {
+				testGroupFaults(t, o.options, o.members, f)
 			}
 		})
 	}
 }
 
-// undo returns a function that does the same, and fails then.
-func undo(fn func(*folio.Tx) error) func(*folio.Tx) error {
-	return func(tx *folio.Tx) error {
-		if err := fn(tx); err != nil {
-			return err
+// groupFaults returns all there are.
+func groupFaults() (faults []groupFault) {
+	for _, op := range []faultfs.Op{faultfs.Write, faultfs.WriteVec, faultfs.Truncate, faultfs.Sync} {
+		for _, e := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
+			for _, short := range []int{0, 1000} {
+				if short > 0 && op != faultfs.Write && op != faultfs.WriteVec {
+					continue
+				}
+				faults = append(faults, groupFault{op, e, short, false}, groupFault{op, e, short, true})
+			}
 		}
-		return errUndone
 	}
+	return faults
 }
 
-func testGroupFaults(t *testing.T, o folio.Options, members []func(*folio.Tx) error, f groupFault) {
+func testGroupFaults(t *testing.T, o folio.Options, members []groupMember, f groupFault) {
 	for n := 1; ; n++ {
 		if !t.Run(fmt.Sprintf("op %d, %v, short %d, forever %v, call %d", f.op, f.err, f.short, f.forever, n), func(t *testing.T) {
 			if !testGroupFault(t, o, members, f, n) {
@@ -307,59 +233,20 @@ func testGroupFaults(t *testing.T, o folio.Options, members []func(*folio.Tx) er
 }
 
 // testGroupFault lets call n fail, and returns false if there is none.
-func testGroupFault(t *testing.T, o folio.Options, members []func(*folio.Tx) error, f groupFault, n int) bool {
+func testGroupFault(t *testing.T, o folio.Options, members []groupMember, f groupFault, n int) bool {
 	h := newHeld(t, o)
 	require.NoError(t, h.db.Update(putAs("a", 3, 10)))
 	require.NoError(t, h.db.Update(putAs("a", 3, 10)))
-	arrived, release := h.hold()
-	synced := make(chan error, 1)
-	go func() { synced <- h.db.Sync() }()
-	<-arrived
-	fault := faultfs.Fault{Op: f.op, Err: f.err, Short: f.short, Nth: n}
-	if f.forever {
-		fault.Count = -1
-	}
+	synced, release := h.syncHeld()
 	before := h.plan.Calls(f.op)
-	h.plan.Add(fault)
-	var results []chan error
-	isFull := false
-	for _, member := range members {
-		if isFull {
-			break
-		}
-		results = append(results, h.update(func(tx *folio.Tx) error {
-			defer func() { isFull = tx.GroupFull() }()
-			return member(tx)
-		}))
-	}
-	if !isFull {
-		h.update(nothing)
-	}
+	h.plan.Add(f.nth(n))
+	results := h.group(members)
 	release <- nil
 	require.NoError(t, <-synced)
-
-	want, all := "a3 ", []string{"b3 ", "c40 ", "d3 "}
-	if o.MaxDirty > 0 {
-		all[1] = "c400 "
-	}
-	failed := 0
-	for i, result := range results {
-		err := <-result
-		switch {
-		case err == nil:
-			require.True(t, failed == 0 || o.MaxDirty > 0, "the others have failed")
-			want += all[i]
-			continue
-		case errors.Is(err, errUndone):
-			continue
-		}
-		failed++
-		require.ErrorIs(t, err, f.err)
-		if f.op != faultfs.Sync && f.err == syscall.ENOSPC {
-			require.ErrorIs(t, err, folio.ErrNoSpace)
-			require.NotErrorIs(t, err, folio.ErrLatched)
-		} else {
-			require.ErrorIs(t, err, folio.ErrLatched)
+	want := "a3 "
+	for i, err := range f.await(t, results, o.MaxDirty > 0) {
+		if err == nil {
+			want += members[i].String()
 		}
 	}
 	hit := h.plan.Calls(f.op)-before >= n
@@ -367,33 +254,77 @@ func testGroupFault(t *testing.T, o folio.Options, members []func(*folio.Tx) err
 	h.mustHold(want)
 	err := h.db.Update(putAs("e", 3, 10))
 	if errors.Is(err, folio.ErrLatched) {
-		require.True(t, hit && (f.err == syscall.EIO || f.op == faultfs.Sync), "latched: %v", err)
+		require.True(t, hit && f.latches(), "latched: %v", err)
 		require.NoError(t, h.db.Close())
-	} else {
-		require.NoError(t, err)
-		want += "e3 "
-		h.mustHold(want)
+		h.dies(want, true)
+		return hit
 	}
-
-	// The process dies. All that was acknowledged is there, and, only if the database
-	// has latched, perhaps something that was not.
-	db, openErr := folio.OpenFS(h.disk.Kill(h.disk.Events()), crashFile, 0o600, nil)
-	require.NoError(t, openErr)
-	got, namesErr := names(db)
-	require.NoError(t, namesErr)
-	if err == nil {
-		require.Equal(t, want, got)
-	} else {
-		require.True(t, strings.HasPrefix(got, want), "%s, expected %s", got, want)
-	}
-	require.NoError(t, db.Update(putAs("f", 100, 1000)))
-	_, namesErr = names(db)
-	require.NoError(t, namesErr)
-	require.NoError(t, db.Close())
-	if err == nil {
-		require.NoError(t, h.db.Close())
-	}
+	require.NoError(t, err)
+	want += "e3 "
+	h.mustHold(want)
+	h.dies(want, false)
+	require.NoError(t, h.db.Close())
 	return hit
+}
+
+// group lets members run, as many as have room in a group, and one that only looks. It
+// returns where their results will be.
+func (h *heldDisk) group(members []groupMember) (results []chan error) {
+	isFull := false
+	for _, member := range members {
+		results = append(results, h.update(func(tx *folio.Tx) error {
+			defer func() { isFull = tx.GroupFull() }()
+			return member.run(tx)
+		}))
+		if isFull {
+			return results
+		}
+	}
+	h.update(nothing)
+	return results
+}
+
+// await returns the results, and makes sure that they say what has failed. After one
+// that has failed others have too, unless it did alone, while it was spilled.
+func (f groupFault) await(t *testing.T, results []chan error, spills bool) (errs []error) {
+	failed := false
+	for _, result := range results {
+		err := <-result
+		errs = append(errs, err)
+		switch {
+		case err == nil:
+			require.True(t, !failed || spills, "the others have failed")
+		case errors.Is(err, errUndone):
+		default:
+			failed = true
+			require.ErrorIs(t, err, f.err)
+			if f.latches() {
+				require.ErrorIs(t, err, folio.ErrLatched)
+			} else {
+				require.ErrorIs(t, err, folio.ErrNoSpace)
+				require.NotErrorIs(t, err, folio.ErrLatched)
+			}
+		}
+	}
+	return errs
+}
+
+// dies looks at what the death of the process leaves: all that was acknowledged, and,
+// only if the database has latched, perhaps something that was not. It can be written.
+func (h *heldDisk) dies(want string, latched bool) {
+	db, err := folio.OpenFS(h.disk.Kill(h.disk.Events()), crashFile, 0o600, nil)
+	require.NoError(h.t, err)
+	got, err := names(db)
+	require.NoError(h.t, err)
+	if latched {
+		require.True(h.t, strings.HasPrefix(got, want), "%s, expected %s", got, want)
+	} else {
+		require.Equal(h.t, want, got)
+	}
+	require.NoError(h.t, db.Update(putAs("f", 100, 1000)))
+	_, err = names(db)
+	require.NoError(h.t, err)
+	require.NoError(h.t, db.Close())
 }
 
 // TestGroupReaders: readers see whole transactions, and the same to their end, while

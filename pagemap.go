@@ -33,15 +33,7 @@ func (tx *Tx) PageMap(fn func(PageUse) error) (err error) {
 	if tx.db == nil {
 		return ErrTxClosed
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			stop, ours := r.(stopMap)
-			if !ours {
-				panic(r)
-			}
-			err = stop.err
-		}
-	}()
+	defer endWalk(&err)
 	m := mapper{fn: fn}
 	m.checker = checker{tx: tx}
 	m.used = make([]uint64, tx.snap.meta.HighWater/64+1)
@@ -52,9 +44,6 @@ func (tx *Tx) PageMap(fn func(PageUse) error) (err error) {
 	})
 }
 
-// stopMap is the panic that ends a walk whose function wants no more.
-type stopMap struct{ err error }
-
 // mapper is one run of PageMap.
 type mapper struct {
 	checker // for its set of pages seen
@@ -63,7 +52,7 @@ type mapper struct {
 
 func (m *mapper) emit(u PageUse) {
 	if err := m.fn(u); err != nil {
-		panic(stopMap{err})
+		panic(stopWalk{err})
 	}
 }
 

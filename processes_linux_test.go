@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/foliotest"
 )
 
 // Goal: several handles of one file see what the others commit, and harm nobody.
@@ -59,10 +60,7 @@ func viewValues(t *testing.T, db *folio.DB) (seen map[string]int) {
 	t.Helper()
 	require.NoError(t, db.View(func(tx *folio.Tx) error {
 		seen = values(t, tx)
-		for err := range tx.Check() {
-			return err
-		}
-		return nil
+		return foliotest.Check(tx)
 	}))
 	return seen
 }

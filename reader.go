@@ -57,6 +57,14 @@ func verifyPage(p page.Page, id page.ID, birth page.TxID, fileID uint64, highWat
 	return btree.Verify(p, id, highWater)
 }
 
+// verifyRun returns what is wrong with run as the one that r refers to.
+func verifyRun(run []byte, r btree.Ref, fileID uint64, pageSize int) error {
+	if err := btree.VerifyRunHeader(run, r.ID, r.Birth, fileID, r.Bytes, pageSize); err != nil {
+		return err
+	}
+	return btree.VerifyRunData(run, r.ID, fileID)
+}
+
 // span returns the n pages from id on, if the snapshot has them.
 func (r *reader) span(id page.ID, n uint64) ([]byte, error) {
 	if id < page.FirstID || id >= r.highWater || n > uint64(r.highWater-id) {

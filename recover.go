@@ -358,6 +358,11 @@ func (db *DB) completeSince(m *meta.Meta, each func(id page.ID, b []byte) error)
 			return err
 		}
 	}
+	return db.eachYoung(m, each)
+}
+
+// eachYoung is completeSince for the tree.
+func (db *DB) eachYoung(m *meta.Meta, each func(id page.ID, b []byte) error) error {
 	var young []btree.Ref
 	note := func(r btree.Ref) {
 		if r.Birth > m.Since && !bugs.On(bugs.WeakUnchecked) {
@@ -370,7 +375,7 @@ func (db *DB) completeSince(m *meta.Meta, each func(id page.ID, b []byte) error)
 	// No file has more pages than its high-water mark; one that refers to some of
 	// them twice is damaged.
 	budget := uint64(m.HighWater)
-	b := make([]byte, db.pageSize)
+	node := make(page.Page, db.pageSize)
 	for len(young) > 0 {
 		r := young[len(young)-1]
 		young = young[:len(young)-1]
@@ -382,46 +387,32 @@ func (db *DB) completeSince(m *meta.Meta, each func(id page.ID, b []byte) error)
 			return page.Corrupt(r.ID, 0, "%d pages from there on cannot be in the tree", pages)
 		}
 		budget -= pages
+		b := node
 		if r.Bytes > 0 {
-			if err := db.verifyRun(r, m, each); err != nil {
-				return err
-			}
-			continue
+			b = make(page.Page, int(pages)*db.pageSize)
 		}
-		if err := db.verifyNode(b, r, m); err != nil {
+		if err := db.readWhole(b, r.ID); err != nil {
+			return err
+		}
+		if err := verifyRef(b, r, m); err != nil {
 			return err
 		}
 		if err := each(r.ID, b); err != nil {
 			return err
 		}
-		btree.Refs(b, 0, note)
+		if r.Bytes == 0 {
+			btree.Refs(b, 0, note)
+		}
 	}
 	return nil
 }
 
-// verifyNode reads the node at r into b.
-func (db *DB) verifyNode(b page.Page, r btree.Ref, m *meta.Meta) error {
-	if err := db.readWhole(b, r.ID); err != nil {
-		return err
+// verifyRef returns what is wrong with b as the node or the run that r refers to.
+func verifyRef(b page.Page, r btree.Ref, m *meta.Meta) error {
+	if r.Bytes > 0 {
+		return verifyRun(b, r, m.FileID, int(m.PageSize))
 	}
-	if b.ComputeChecksum(r.ID, m.FileID) != b.Checksum() || b.TxID() != r.Birth {
-		return page.Corrupt(r.ID, 0, "it is not the page that transaction %d wrote", r.Birth)
-	}
-	return btree.Verify(b, r.ID, m.HighWater)
-}
-
-func (db *DB) verifyRun(r btree.Ref, m *meta.Meta, each func(id page.ID, b []byte) error) error {
-	run := make([]byte, btree.RunPages(r.Bytes, db.pageSize)*db.pageSize)
-	if err := db.readWhole(run, r.ID); err != nil {
-		return err
-	}
-	if err := btree.VerifyRunHeader(run, r.ID, r.Birth, m.FileID, r.Bytes, db.pageSize); err != nil {
-		return err
-	}
-	if err := btree.VerifyRunData(run, r.ID, m.FileID); err != nil {
-		return err
-	}
-	return each(r.ID, run)
+	return verifyPage(b, r.ID, r.Birth, m.FileID, m.HighWater)
 }
 
 // readWhole reads pages that must be in the file.

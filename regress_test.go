@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/foliotest"
 )
 
 func openNew(t *testing.T) *folio.DB {
@@ -99,12 +100,7 @@ func TestMoveBucketTooDeep(t *testing.T) {
 		require.Equal(t, folio.ErrBucketTooDeep, tx.MoveBucket([]byte("long"), nil, chain(tx, "short", 11)))
 		return tx.MoveBucket([]byte("long"), nil, chain(tx, "shorter", 10))
 	}))
-	require.NoError(t, db.View(func(tx *folio.Tx) error {
-		for err := range tx.Check() {
-			t.Error(err)
-		}
-		return nil
-	}))
+	require.NoError(t, db.View(foliotest.Check))
 }
 
 // TestRootSequence: the root bucket, reached through its cursor, keeps its sequence.
@@ -143,42 +139,19 @@ func TestBatchGoexit(t *testing.T) {
 // TestSpillFailedInGroup: a transaction that is too large for the file, and has failed
 // while its pages were written early, leaves nothing to those that share its flush.
 func TestSpillFailedInGroup(t *testing.T) {
-	db, err := folio.Open(filepath.Join(t.TempDir(), "db"), 0o600, &folio.Options{MaxDirty: 64 << 10, MaxSize: 2 << 20})
-	require.NoError(t, err)
-	defer db.Close()
-	fill := func(values, size int) error {
-		return db.Update(func(tx *folio.Tx) error {
-			b, err := tx.CreateBucketIfNotExists([]byte("b"))
-			for i := 0; i < values && err == nil; i++ {
-				err = b.Put(fmt.Appendf(nil, "key %04d", i), make([]byte, size))
-			}
-			return err
-		})
-	}
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			for range 50 {
-				if err := fill(3, 10); err != nil && !errors.Is(err, folio.ErrMaxSizeReached) {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Go(func() {
-		for range 20 {
-			if err := fill(1000, 3000); !errors.Is(err, folio.ErrMaxSizeReached) {
-				t.Error(err)
-			}
-		}
-	})
-	wg.Wait()
-	require.NoError(t, db.View(func(tx *folio.Tx) error {
-		for err := range tx.Check() {
-			t.Error(err)
-		}
-		return nil
-	}))
+	h := newHeld(t, folio.Options{MaxDirty: 64 << 10, MaxSize: 2 << 20})
+	require.NoError(t, h.db.Update(putAs("a", 3, 10)))
+	synced, release := h.syncHeld()
+	before := h.update(putAs("b", 3, 10))
+	large := h.update(putAs("c", 1000, 3000))
+	after := h.update(putAs("d", 3, 10))
+	release <- nil
+	require.NoError(t, <-synced)
+	require.NoError(t, <-before)
+	require.ErrorIs(t, <-large, folio.ErrMaxSizeReached)
+	require.NoError(t, <-after)
+	h.mustHold("a3 b3 d3 ")
+	require.NoError(t, h.db.Close())
 }
 
 // TestBatchDurability: a function that need not be durable does not weaken one that

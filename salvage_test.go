@@ -35,7 +35,7 @@ type patientUnit struct {
 	id, pages int
 	kind      string // meta, branch, leaf, overflow, freelist
 	path      []string
-	cells     []btree.CellInfo // of a leaf
+	cells     []btree.Cell // of a leaf
 }
 
 // randomPatient makes a database by operations of the model test.
@@ -109,7 +109,9 @@ func (p *patient) survey(t *testing.T) {
 				b := page.Page(p.page(u.ID))
 				unit.kind = b.Kind().String()
 				if b.Kind() == page.KindLeaf {
-					unit.cells = btree.Cells(b)
+					for i := range b.Count() {
+						unit.cells = append(unit.cells, btree.LeafCell(b, i))
+					}
 				}
 			}
 			if u.Type != "free" {
@@ -202,28 +204,24 @@ type excuse struct {
 
 // excuses returns what may be missing, and in which buckets all may be.
 func (in *injury) excuses() (es []excuse) {
-	ps := in.p.pageSize
 	for i := range in.p.units {
 		u := &in.p.units[i]
 		for _, c := range u.cells {
-			lost := in.hurt[u.id]
-			if c.ValueRun != 0 {
-				lost = lost || in.hurtRun(int(c.ValueRun), btree.RunPages(c.ValueLen, ps))
-			}
-			if c.KeyRun != 0 {
-				lost = lost || in.hurtRun(int(c.KeyRun), btree.RunPages(c.KeyLen, ps))
-			}
-			if lost {
-				es = append(es, excuse{u.path, string(c.Key), c.KeyRun != 0})
+			if in.hurt[u.id] || in.hurtRun(c.ValueRun) || in.hurtRun(c.KeyRun) {
+				es = append(es, excuse{u.path, string(c.Key), c.KeyRun.Bytes > 0})
 			}
 		}
 	}
 	return es
 }
 
-func (in *injury) hurtRun(id, pages int) bool {
-	for i := id; i < id+pages; i++ {
-		if in.hurt[i] {
+// hurtRun tells whether a page of the run at r is damaged. There is none if r is empty.
+func (in *injury) hurtRun(r btree.Ref) bool {
+	if r.Bytes == 0 {
+		return false
+	}
+	for i := range btree.RunPages(r.Bytes, in.p.pageSize) {
+		if in.hurt[int(r.ID)+i] {
 			return true
 		}
 	}

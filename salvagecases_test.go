@@ -308,15 +308,7 @@ func TestSalvageHostile(t *testing.T) {
 
 // FuzzSalvage salvages any bytes. With seal, all checksums are made right first.
 func FuzzSalvage(f *testing.F) {
-	files, err := filepath.Glob(goldenDir + "/*.folio")
-	if err != nil || len(files) == 0 {
-		f.Fatal("there are no golden files ", err)
-	}
-	for _, name := range files {
-		content, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+	for _, content := range goldenFiles(f, "*.folio") {
 		for _, seal := range []bool{false, true} {
 			f.Add(content, seal, false)
 			f.Add(content, seal, true)

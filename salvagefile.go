@@ -75,10 +75,7 @@ func (f *salvageFile) data(r btree.Ref) ([]byte, error) {
 	if err := f.read(f.run, r.ID); err != nil {
 		return nil, err
 	}
-	if err := btree.VerifyRunHeader(f.run, r.ID, r.Birth, f.fileID, r.Bytes, f.pageSize); err != nil {
-		return nil, err
-	}
-	if err := btree.VerifyRunData(f.run, r.ID, f.fileID); err != nil {
+	if err := verifyRun(f.run, r, f.fileID, f.pageSize); err != nil {
 		return nil, err
 	}
 	return btree.RunData(f.run, r.Bytes), nil

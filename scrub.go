@@ -48,15 +48,7 @@ func (tx *Tx) Scrub(ctx context.Context, o ScrubOptions) (err error) {
 	if tx.db == nil {
 		return ErrTxClosed
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			stop, ours := r.(stopScrub)
-			if !ours {
-				panic(r)
-			}
-			err = stop.err
-		}
-	}()
+	defer endWalk(&err)
 	var first error
 	report := func(err error) {
 		var found *CheckError
@@ -83,9 +75,6 @@ func (tx *Tx) Scrub(ctx context.Context, o ScrubOptions) (err error) {
 	c.run()
 	return first
 }
-
-// stopScrub is the panic that ends a scrub when its context is done.
-type stopScrub struct{ err error }
 
 // scrubber is a btree.Reader of the device.
 type scrubber struct {
@@ -116,7 +105,7 @@ func (s *scrubber) read(b []byte, id page.ID) error {
 // wait keeps to the rate.
 func (s *scrubber) wait(n int64) {
 	if s.ctx.Err() != nil {
-		panic(stopScrub{context.Cause(s.ctx)})
+		panic(stopWalk{context.Cause(s.ctx)})
 	}
 	if s.rate < 0 {
 		return
@@ -129,7 +118,7 @@ func (s *scrubber) wait(n int64) {
 	}
 	select {
 	case <-s.ctx.Done():
-		panic(stopScrub{context.Cause(s.ctx)})
+		panic(stopWalk{context.Cause(s.ctx)})
 	case <-time.After(early):
 	}
 }
@@ -166,10 +155,7 @@ func (s *scrubber) Run(id page.ID, birth page.TxID, n int) ([]byte, error) {
 	if err := s.read(run, id); err != nil {
 		return nil, err
 	}
-	if err := btree.VerifyRunHeader(run, id, birth, m.FileID, n, ps); err != nil {
-		return nil, err
-	}
-	if err := btree.VerifyRunData(run, id, m.FileID); err != nil {
+	if err := verifyRun(run, btree.Ref{ID: id, Birth: birth, Bytes: n}, m.FileID, ps); err != nil {
 		return nil, err
 	}
 	return btree.RunData(run, n), nil

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/foliotest"
 	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/internal/vfs"
 )
@@ -348,12 +349,7 @@ func TestShareSpoiltLockFile(t *testing.T) {
 		require.NoError(t, f.Close())
 		_, _ = a.Close(), b.Close()
 		db := openShared(t, path, folio.Options{Sharing: folio.ShareNothing})
-		require.NoError(t, db.View(func(tx *folio.Tx) error {
-			for err := range tx.Check() {
-				require.NoError(t, err, "round %d", round)
-			}
-			return nil
-		}))
+		require.NoError(t, db.View(foliotest.Check), "round %d", round)
 		require.NoError(t, db.Close())
 	}
 }

@@ -97,7 +97,8 @@ func (tx *Tx) expose() {
 }
 
 // ID returns the transaction's number: for a read-only one that of the commit it
-// sees, for a writable one the number that its commit will have.
+// sees, for a writable one the number that its commit will have. Where int has 32 bits
+// it is cut to these, and can be negative; the signature is bbolt's.
 func (tx *Tx) ID() int {
 	if tx.db == nil {
 		return -1

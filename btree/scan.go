@@ -1,7 +1,7 @@
 package btree
 
-// This file is responsible for the cells of a node as salvage needs them: with the
-// births of what they refer to, and nothing followed.
+// This file is responsible for the cells of a node as salvage and kvctl see them: with
+// the births of what they refer to, and nothing followed.
 
 import "github.com/foliodb/folio/internal/page"
 

@@ -1,8 +1,7 @@
 package btree
 
-// This file is responsible for looking at trees and nodes from outside: sizes for
-// statistics, and the cells of one node for inspection. Nothing here is needed to
-// use a tree.
+// This file is responsible for looking at trees from outside: sizes for statistics.
+// Nothing here is needed to use a tree.
 
 import (
 	"github.com/foliodb/folio/internal/page"
@@ -93,78 +92,4 @@ func Used(p page.Page) int {
 		return n.base() + n.usedLeaf()
 	}
 	return n.base() + n.usedBranch()
-}
-
-// CellInfo describes a cell of a node. Its slices are parts of the node, but for
-// the keys of a branch.
-type CellInfo struct {
-	// Key is the key of a leaf cell, or the separator of a branch cell, as far
-	// as the node holds it. The first separator of a branch is empty: there are
-	// no bounds below it.
-	Key    []byte
-	KeyLen int     // of all of it
-	KeyRun page.ID // where all of it is, if not in the node
-
-	// Of a leaf cell:
-	Flags    byte
-	Value    []byte  // in the node; nil if it is in a run, or a bucket
-	ValueLen int     // of all of it; of a bucket, the bytes that it takes here
-	ValueRun page.ID // where it is, if not in the node
-	Bucket   *Header // of a nested bucket
-
-	// Of a branch cell:
-	Child      page.ID
-	ChildBirth page.TxID
-	ChildKeys  uint64
-	ChildFlags byte
-}
-
-// Cells returns the cells of p, a node that has passed Verify.
-func Cells(p page.Page) []CellInfo {
-	n := node(p)
-	cells := make([]CellInfo, n.count())
-	for i := range cells {
-		if n.isLeaf() {
-			cells[i] = n.leafCellInfo(i)
-		} else {
-			cells[i] = n.branchCellInfo(i)
-		}
-	}
-	return cells
-}
-
-func (n node) leafCellInfo(i int) CellInfo {
-	c := n.leafCell(i)
-	info := CellInfo{Key: c.key, KeyLen: len(c.key), Flags: c.flags, ValueLen: len(c.payload)}
-	if c.keyRef != nil {
-		info.KeyLen, info.KeyRun, _ = decodeKeyRef(c.keyRef)
-	}
-	switch {
-	case c.flags&FlagBucket != 0:
-		h := DecodeHeader(c.payload)
-		info.Bucket = &h
-	case c.flags&FlagValueRun != 0:
-		info.ValueLen, info.ValueRun, _ = decodeValueRef(c.payload)
-	default:
-		info.Value = c.payload
-	}
-	return info
-}
-
-func (n node) branchCellInfo(i int) CellInfo {
-	info := CellInfo{
-		Child:      n.childID(i),
-		ChildBirth: n.childBirth(i),
-		ChildKeys:  n.childCount(i),
-		ChildFlags: n.childFlags(i),
-	}
-	if i == 0 {
-		return info
-	}
-	info.Key = n.appendSep(nil, i)
-	info.KeyLen = len(info.Key)
-	if _, ref, long := n.sepRest(i); long {
-		info.KeyLen, info.KeyRun, _ = decodeKeyRef(ref)
-	}
-	return info
 }

@@ -1,7 +1,7 @@
 // Commits compares how fast many goroutines get single puts committed durably, in
 // one run: folio's Update, bbolt's Update and Batch, Pebble and Badger, in turns.
 //
-//	go -C bench/commits run . [-n keys] [-rounds n] [-seconds s] [-goroutines 1,2,...]
+//	go -C bench/commits run . [-n keys] [-rounds n] [-seconds s] [-goroutines 1,2,...] [-only stores] [-dir dir]
 //
 // Every put is a transaction of its own, of a random key that exists, and flushed to
 // the device before it returns. The medians of the rounds are printed, with folio's

@@ -24,8 +24,8 @@ func (e *env) pageCmd() *cobra.Command {
 		Long: `Page prints the fields of a page and what is in it: the cells of a branch or leaf,
 the extents of a freelist page, the commit in a meta page. A page that is free, or
 inside of a run, shows what is left there; while somebody writes, that and the meta
-pages change all the time. Pages of damaged files are printed as
-far as they make sense; the exit code is 3 then.`,
+pages change all the time. Pages of damaged files are printed as far as they make
+sense; the exit code is 3 then.`,
 		Example: `  kvctl page my.folio 0
   kvctl page my.folio 1234
   kvctl page my.folio 1234 --hex`,
@@ -264,20 +264,22 @@ func (in *inspection) printMeta() error {
 func (in *inspection) printBranch() error {
 	t := table{from: 0, to: 4}
 	t.row("cell", "child", "keys below", "child's txid", "  keys from")
-	for i, c := range btree.Cells(in.bytes) {
-		t.row(fmt.Sprint(i), fmt.Sprint(c.Child), number(c.ChildKeys), number(uint64(c.ChildBirth)), "  "+keyText(&c, i == 0))
+	for i := range in.bytes.Count() {
+		c := btree.BranchChild(in.bytes, i)
+		from := "(the first)"
+		if i > 0 {
+			from = keyText(c.Sep, c.SepRun)
+		}
+		t.row(fmt.Sprint(i), fmt.Sprint(c.ID), number(c.Count), number(uint64(c.Birth)), "  "+from)
 	}
 	return t.write(in.out)
 }
 
-// keyText writes a key of a cell.
-func keyText(c *btree.CellInfo, first bool) string {
-	if first && c.KeyLen == 0 {
-		return "(the first)"
-	}
-	s := cut(formatKey(c.Key), 60)
-	if c.KeyRun != 0 {
-		s += fmt.Sprintf(" (%s, in page %d)", plural(c.KeyLen, "byte"), c.KeyRun)
+// keyText writes a key, of which a node holds stub, and run the whole if there is one.
+func keyText(stub []byte, run btree.Ref) string {
+	s := cut(formatKey(stub), 60)
+	if run.Bytes > 0 {
+		s += fmt.Sprintf(" (%s, in page %d)", plural(run.Bytes, "byte"), run.ID)
 	}
 	return s
 }
@@ -285,19 +287,29 @@ func keyText(c *btree.CellInfo, first bool) string {
 func (in *inspection) printLeaf() error {
 	t := table{from: 0, to: 3}
 	t.row("cell", "key bytes", "value bytes", "  key", "  value")
-	for i, c := range btree.Cells(in.bytes) {
-		value := cut(formatValue(c.Value), 60)
-		switch {
-		case c.Bucket != nil && c.Bucket.Root == 0:
-			value = fmt.Sprintf("(bucket of %s, in here)", plural(c.Bucket.Count, "key"))
-		case c.Bucket != nil:
-			value = fmt.Sprintf("(bucket of %s, in page %d)", plural(c.Bucket.Count, "key"), c.Bucket.Root)
-		case c.ValueRun != 0:
-			value = fmt.Sprintf("(in page %d)", c.ValueRun)
-		}
-		t.row(fmt.Sprint(i), number(c.KeyLen), number(c.ValueLen), "  "+keyText(&c, false), "  "+value)
+	for i := range in.bytes.Count() {
+		c := btree.LeafCell(in.bytes, i)
+		// A run has the whole of what is in the cell.
+		keyLen, valueLen := max(len(c.Key), c.KeyRun.Bytes), max(len(c.Value), c.ValueRun.Bytes)
+		t.row(fmt.Sprint(i), number(keyLen), number(valueLen), "  "+keyText(c.Key, c.KeyRun), "  "+valueText(&c))
 	}
 	return t.write(in.out)
+}
+
+// valueText writes the value of a cell, or what it is if not one to be read here.
+func valueText(c *btree.Cell) string {
+	switch {
+	case c.Flags&btree.FlagBucket != 0:
+		h := btree.DecodeHeader(c.Value)
+		where := "here"
+		if h.Root != 0 {
+			where = fmt.Sprintf("page %d", h.Root)
+		}
+		return fmt.Sprintf("(bucket of %s, in %s)", plural(h.Count, "key"), where)
+	case c.ValueRun.Bytes > 0:
+		return fmt.Sprintf("(in page %d)", c.ValueRun.ID)
+	}
+	return cut(formatValue(c.Value), 60)
 }
 
 func (in *inspection) printFreelist() error {

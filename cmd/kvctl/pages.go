@@ -41,6 +41,7 @@ A row that is the same as the one before is left out, with a * in its place.`,
 	c.Flags().IntVar(&f.width, "width", 64, "pages in a row of the map")
 	c.Flags().IntVar(&f.first, "first", 0, "begin at this page")
 	c.Flags().IntVar(&f.behind, "behind", math.MaxInt, "end before this page")
+	c.Flags().Lookup("behind").DefValue = "0" // does not print the real one, which says nothing
 	return c
 }
 

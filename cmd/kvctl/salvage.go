@@ -23,9 +23,9 @@ changed. It needs neither meta pages, nor roots, nor branches: pages that nothin
 refers to are found by looking at all of them.
 
 It prints what is damaged, and what that costs: keys of damaged leaves, and long
-values in damaged runs. It ends with code 3 if the new file is not complete. Where an older version of a damaged leaf is
-left in the file, its keys are taken, and marked "may be out of date". Trees whose
-bucket is not known come into the bucket lost+found.
+values in damaged runs. It ends with code 3 if the new file is not complete. Where
+an older version of a damaged leaf is left in the file, its keys are taken, and marked
+"may be out of date". Trees whose bucket is not known come into the bucket lost+found.
 
 If there is a backup, restore it first: docs/salvage.md says what to do in which
 order.`,

@@ -76,24 +76,14 @@ func (s *session) read(n uint64, id int) error {
 
 // hold keeps a snapshot for some time: it must not change.
 func (s *session) hold(d time.Duration) error {
-	tx, err := s.db.Begin(false)
-	if err != nil {
-		return err
-	}
-	before := digest(tx)
-	time.Sleep(d)
-	after, n := digest(tx), count(tx)
-	if err := tx.Err(); err != nil {
-		_ = tx.Rollback()
-		return err
-	}
-	if err := tx.Rollback(); err != nil {
-		return err
-	}
-	if before != after {
-		return broken("the snapshot of transaction %d has changed under a reader", n)
-	}
-	return nil
+	return s.db.View(func(tx *folio.Tx) error {
+		before := digest(tx)
+		time.Sleep(d)
+		if digest(tx) != before {
+			return broken("the snapshot of transaction %d has changed under a reader", count(tx))
+		}
+		return nil
+	})
 }
 
 // beat does small things, a garbage collection among them, and tells how long the
