@@ -3,7 +3,7 @@
 // everybody's, while backups are made and the database is opened again now and then.
 // Each writer compares what it reads with what it remembers.
 //
-//	go run ./internal/soak [-for d] [-seed n] [-nosync]
+//	go run ./internal/soak [-for d] [-seed n] [-nosync] [-rest d]
 package main
 
 import (
@@ -28,8 +28,9 @@ func main() {
 	length := flag.Duration("for", time.Minute, "how long")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the random numbers")
 	noSync := flag.Bool("nosync", false, "commits without flushes")
+	rest := flag.Duration("rest", 0, "how long a goroutine rests after each transaction")
 	flag.Parse()
-	if err := run(*length, *seed, *noSync); err != nil {
+	if err := run(*length, *seed, *noSync, *rest); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
@@ -45,20 +46,21 @@ const (
 type service struct {
 	db       *bolt.DB
 	end      time.Time
+	rest     time.Duration
 	writes   atomic.Int64
 	reads    atomic.Int64
 	keys     atomic.Int64
 	accounts []*account
 }
 
-func run(length time.Duration, seed uint64, noSync bool) error {
+func run(length time.Duration, seed uint64, noSync bool, rest time.Duration) error {
 	dir, err := os.MkdirTemp("", "soak-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	fmt.Printf("seed %d, for %v\n", seed, length)
-	s := &service{}
+	s := &service{rest: rest}
 	for i := range writers {
 		s.accounts = append(s.accounts, &account{
 			s: s, r: rand.New(rand.NewPCG(seed, uint64(i))), name: fmt.Appendf(nil, "writer %d", i), want: make(map[string]string),
@@ -125,7 +127,7 @@ func (s *service) read() error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(5 * time.Millisecond) // the machine is for the writers too
+		time.Sleep(max(s.rest, 5*time.Millisecond)) // the machine is for the writers too
 	}
 	return nil
 }
@@ -164,7 +166,7 @@ func (s *service) backup() error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50*time.Millisecond + s.rest)
 	}
 	return nil
 }
@@ -195,6 +197,7 @@ var errOnPurpose = errors.New("rolled back on purpose")
 
 func (a *account) run() error {
 	for n := 0; time.Now().Before(a.s.end); n++ {
+		time.Sleep(a.s.rest)
 		next := maps.Clone(a.want)
 		seed := a.r.Uint64()
 		undo := a.r.IntN(10) == 0
