@@ -12,7 +12,7 @@ import (
 )
 
 func (e *env) salvageCmd() *cobra.Command {
-	var asJSON bool
+	var asLines bool
 	var o folio.SalvageOptions
 	c := &cobra.Command{
 		Use:   "salvage IN OUT",
@@ -31,11 +31,11 @@ If there is a backup, restore it first: docs/salvage.md says what to do in which
 order.`,
 		Example: `  kvctl salvage damaged.folio new.folio
   kvctl salvage damaged.folio new.folio --current-only
-  kvctl salvage damaged.folio new.folio --json | jq 'select(.keys > .found)'`,
+  kvctl salvage damaged.folio new.folio --jsonl | jq 'select(.keys > .found)'`,
 		Args: argCount(2, 2),
-		RunE: func(_ *cobra.Command, args []string) error { return e.salvage(args[0], args[1], &o, asJSON) },
+		RunE: func(_ *cobra.Command, args []string) error { return e.salvage(args[0], args[1], &o, asLines) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: a line for each loss, and one for each tree without a name, and the summary")
+	c.Flags().BoolVar(&asLines, "jsonl", false, "print JSON: a line for each loss, and one for each tree without a name, and the summary")
 	c.Flags().BoolVar(&o.CurrentOnly, "current-only", false, "take no older versions of what is damaged")
 	return c
 }
@@ -58,7 +58,7 @@ type orphanJSON struct {
 	OutOfDate bool   `json:"out_of_date,omitempty"`
 }
 
-func (e *env) salvage(in, out string, o *folio.SalvageOptions, asJSON bool) error {
+func (e *env) salvage(in, out string, o *folio.SalvageOptions, asLines bool) error {
 	if err := isFile(in); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (e *env) salvage(in, out string, o *folio.SalvageOptions, asJSON bool) erro
 	if err != nil {
 		return inUse(in, err)
 	}
-	if asJSON {
+	if asLines {
 		err = e.salvageJSON(r)
 	} else {
 		e.salvageText(out, r)

@@ -16,10 +16,10 @@ import (
 
 // scrubFlags are the flags of scrub.
 type scrubFlags struct {
-	rate   string
-	loop   bool
-	pause  time.Duration
-	asJSON bool
+	rate    string
+	loop    bool
+	pause   time.Duration
+	asLines bool
 }
 
 func (e *env) scrubCmd() *cobra.Command {
@@ -45,7 +45,7 @@ program scrubs a database with Tx.Scrub.`,
 	c.Flags().StringVar(&f.rate, "rate", "20MiB/s", "bytes in a second, such as 500KiB/s, 20MiB/s or 1GiB/s; 0 is as fast as the disk is")
 	c.Flags().BoolVar(&f.loop, "loop", false, "start again and again")
 	c.Flags().DurationVar(&f.pause, "pause", time.Hour, "with --loop, between the rounds")
-	c.Flags().BoolVar(&f.asJSON, "json", false, "print a line of JSON for each finding and one for each round")
+	c.Flags().BoolVar(&f.asLines, "jsonl", false, "print a line of JSON for each finding and one for each round")
 	return c
 }
 
@@ -77,7 +77,7 @@ func (e *env) scrub(file string, f *scrubFlags) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	for {
-		err := e.scrubOnce(ctx, file, rate, f.asJSON)
+		err := e.scrubOnce(ctx, file, rate, f.asLines)
 		if err != nil || !f.loop {
 			return err
 		}
@@ -92,7 +92,7 @@ func (e *env) scrub(file string, f *scrubFlags) error {
 	}
 }
 
-func (e *env) scrubOnce(ctx context.Context, file string, rate int64, asJSON bool) error {
+func (e *env) scrubOnce(ctx context.Context, file string, rate int64, asLines bool) error {
 	start := time.Now()
 	var pages, found int64
 	var printErr error
@@ -105,7 +105,7 @@ func (e *env) scrubOnce(ctx context.Context, file string, rate int64, asJSON boo
 			Found: func(c *folio.CheckError) {
 				found++
 				_ = bar.Clear()
-				printErr = errors.Join(printErr, e.printFinding(finding(c), asJSON), e.out.Flush())
+				printErr = errors.Join(printErr, e.printFinding(finding(c), asLines), e.out.Flush())
 			},
 		})
 		_ = bar.Finish() // only looks
@@ -120,7 +120,7 @@ func (e *env) scrubOnce(ctx context.Context, file string, rate int64, asJSON boo
 		return fail(exitError, "interrupted before all was read")
 	case err != nil:
 		return err
-	case asJSON:
+	case asLines:
 		return writeJSONLine(e.out, map[string]any{"file": file, "pages": pages, "findings": 0})
 	}
 	_, err = fmt.Fprintf(e.out, "%s: no damage in %s (%.1f s)\n", file, plural(pages, "page"), time.Since(start).Seconds())
@@ -128,8 +128,8 @@ func (e *env) scrubOnce(ctx context.Context, file string, rate int64, asJSON boo
 }
 
 // printFinding prints a finding as a line of text or JSON.
-func (e *env) printFinding(f findingJSON, asJSON bool) error {
-	if asJSON {
+func (e *env) printFinding(f findingJSON, asLines bool) error {
+	if asLines {
 		return writeJSONLine(e.out, f)
 	}
 	_, err := fmt.Fprintln(e.out, f.String())

@@ -19,7 +19,7 @@ import (
 type watchFlags struct {
 	interval time.Duration
 	count    int
-	asJSON   bool
+	asLines  bool
 }
 
 func (e *env) watchCmd() *cobra.Command {
@@ -42,7 +42,7 @@ On a terminal there is a graph of the commits at the end of each line.`,
 		Example: `  kvctl watch my.folio
   kvctl watch my.folio -n 10s
   kvctl watch my.folio -n 100ms --count 20
-  kvctl watch --json my.folio | jq '.commits'`,
+  kvctl watch --jsonl my.folio | jq '.commits'`,
 		Args: argCount(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if f.interval <= 0 {
@@ -59,7 +59,7 @@ On a terminal there is a graph of the commits at the end of each line.`,
 	}
 	c.Flags().DurationVarP(&f.interval, "interval", "n", time.Second, "the time between two lines")
 	c.Flags().IntVarP(&f.count, "count", "c", 0, "end after this many lines; 0 is never")
-	c.Flags().BoolVar(&f.asJSON, "json", false, "print a line of JSON for each interval")
+	c.Flags().BoolVar(&f.asLines, "jsonl", false, "print a line of JSON for each interval")
 	return c
 }
 
@@ -198,9 +198,9 @@ func (w *watcher) writers(db *folio.DB) error {
 	return errors.Join(errs...)
 }
 
-// say prints what is no number. With --json the writers in the lines say it.
+// say prints what is no number. With --jsonl the writers in the lines say it.
 func (w *watcher) say(what string) error {
-	if w.f.asJSON {
+	if w.f.asLines {
 		return nil
 	}
 	_, err := fmt.Fprintf(w.e.out, "-- %s: %s\n", w.path, what)
@@ -231,7 +231,7 @@ func (w *watcher) line(db *folio.DB, at time.Time, long time.Duration, before, n
 		j.OldestAge, j.Retained = at.Sub(oldest.Since).Seconds(), oldest.Retained
 	}
 	var err error
-	if w.f.asJSON {
+	if w.f.asLines {
 		err = writeJSONLine(w.e.out, &j)
 	} else {
 		err = w.text(&j)
