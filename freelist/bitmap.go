@@ -171,6 +171,24 @@ func (m *bitmap) runs(i page.ID, n uint64) uint64 {
 	return first & lo &^ longer
 }
 
+// stretches returns the pages in the set as extents, in order.
+func (m *bitmap) stretches() (es []Extent) {
+	for at := page.ID(0); ; {
+		start, ok := m.next(at, page.MaxID)
+		if !ok {
+			return es
+		}
+		at = start
+		for n := m.above(at); n > 0; n = m.above(at) {
+			at += page.ID(n)
+			for at%chunkPages == 0 && at>>chunkBits < page.ID(len(m.chunks)) && m.chunks[at>>chunkBits] == allFree {
+				at += chunkPages
+			}
+		}
+		es = append(es, Extent{Start: start, Len: uint64(at - start)})
+	}
+}
+
 // end returns the end of the highest page in the set, or 0.
 func (m *bitmap) end() page.ID {
 	for n := len(m.chunks) - 1; n >= 0; n-- {

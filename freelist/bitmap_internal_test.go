@@ -63,6 +63,17 @@ func TestBitmap(t *testing.T) { // F20
 		require.Equal(t, !slices.Contains(part, true), c == nil, "chunk %d", i)
 		require.Equal(t, !slices.Contains(part, false), c == allFree, "chunk %d", i)
 	}
+	var want []Extent
+	for id, set := range model {
+		switch n := len(want) - 1; {
+		case !set:
+		case n >= 0 && want[n].End() == page.ID(id):
+			want[n].Len++
+		default:
+			want = append(want, Extent{Start: page.ID(id), Len: 1})
+		}
+	}
+	require.Equal(t, want, m.stretches())
 	require.Equal(t, chunkPages, allFree.free)
 	require.False(t, slices.ContainsFunc(allFree.words[:], func(w uint64) bool { return w != ^uint64(0) }))
 }
@@ -130,6 +141,7 @@ func TestBitmapOfHugeExtents(t *testing.T) { // F20
 		}
 	}
 	require.LessOrEqual(t, own, 2)
+	require.Equal(t, []Extent{e}, m.stretches())
 	m.clear(e)
 	require.Zero(t, m.end())
 	_, ok := m.next(page.FirstID, page.MaxID)

@@ -108,8 +108,7 @@ func (p positions) replay(d Delta) error {
 
 // merged returns all extents, free and pending, merged and ascending.
 func (l *List) merged() []Extent {
-	held := l.pending.extentsIn()
-	sortByStart(held)
+	held := l.pending.stretches()
 	es := make([]Extent, 0, l.Extents()+len(held))
 	for _, free := range []*space{&l.zone.space, &l.free} {
 		for e := range free.from(page.FirstID) {

@@ -44,19 +44,6 @@ type pending struct {
 	end     page.ID // no extent ends above it
 }
 
-// extentsIn returns all extents in the bins, in no order.
-func (p *pending) extentsIn() []Extent {
-	es := make([]Extent, 0, p.extents)
-	for _, bins := range [][]*bin{p.waiting, p.held} {
-		for _, b := range bins {
-			for _, e := range b.entries {
-				es = append(es, e.Extent)
-			}
-		}
-	}
-	return es
-}
-
 func (p *pending) enter(e Extent) {
 	p.set(e)
 	p.extents++
