@@ -6,7 +6,8 @@ package folio
 //	T1  A process has the transaction lock while it has write transactions, from before
 //	    the first begins until all have ended. The kernel takes it from who dies.
 //	T2  Who gets it, and finds that others have published since it had it last, reads
-//	    anew what it knows of the file: the state, the metas, the free space.
+//	    anew what it knows of the file: the state, the metas, the free space. If no
+//	    other one has begun with it since, it has nothing to look at.
 //	T3  Who has begun with it says that nothing is settled. Who lets it go has made
 //	    durable what it has published, and then says that this is all there is. Who
 //	    finds that the one before has not, which died then, recovers the file as Open
@@ -214,12 +215,14 @@ func (t *turns) begin() error {
 	db := t.db
 	db.token.take(true)
 	defer db.token.release()
-	number, seq := t.side.Settled()
+	number, seq, own := t.side.Settled()
 	next := page.TxID(number)
 	var err error
 	switch {
 	case seq != t.side.Seq(), next > meta.MaxTxID:
 		err = db.recoverBeside(db.patience())
+	case own && !t.unread && seq == db.head.seq:
+		// Nobody else has had a turn.
 	case (t.unread || seq != db.head.seq) && !bugs.On(bugs.ReloadLeftOut):
 		err = db.reload(next)
 	case db.fileHolds(db.head):
@@ -292,7 +295,7 @@ func (t *turns) alone(snap *snapshot) bool {
 		return false
 	}
 	only, err := t.side.OnlyWriter()
-	_, settled := t.side.Settled()
+	_, settled, _ := t.side.Settled()
 	if err != nil || !only || settled != snap.seq || t.side.Seq() != snap.seq || t.side.Failed() {
 		return false // if it is not settled, one that died has written more: Open finds out
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/vfs"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
 var shareWriters = folio.Options{Sharing: folio.ShareWriters}
@@ -243,4 +244,26 @@ func TestTurnsShareFlushes(t *testing.T) {
 	groups := dbs[0].Stats().TxStats.Groups + dbs[1].Stats().TxStats.Groups
 	t.Log(2*goroutines*each, "transactions,", groups, "flushes")
 	require.Less(t, groups, int64(2*goroutines*each*6/10))
+}
+
+// TestTurnsAlone: who had the last turn begins the next one without a look at the file,
+// and reads the metas again after somebody else's, even if that one has changed nothing.
+func TestTurnsAlone(t *testing.T) {
+	files := newSharers(t.TempDir())
+	defer files.close()
+	plan := &faultfs.Plan{Shared: true}
+	a, b := files.openFS(faultfs.Wrap(vfs.OS(), plan), shareWriters), files.open(shareWriters)
+	reads := func() int {
+		before := plan.Calls(faultfs.Read)
+		require.NoError(t, a.Update(addOne))
+		return plan.Calls(faultfs.Read) - before
+	}
+	reads() // of the free space
+	require.Zero(t, reads())
+	require.Zero(t, reads())
+	for _, other := range []func(*folio.Tx) error{addOne, func(*folio.Tx) error { return nil }} {
+		require.NoError(t, b.Update(other))
+		require.Positive(t, reads())
+		require.Zero(t, reads())
+	}
 }

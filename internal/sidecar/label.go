@@ -16,7 +16,7 @@ const labelSize = 6 * 8
 
 // mark is the first word of the file: a magic number, and the version in the last
 // byte. Read on a processor of the other byte order it is something else.
-const mark uint64 = 'f'<<56 | 'o'<<48 | 'l'<<40 | 'i'<<32 | 'o'<<24 | 'S'<<16 | 'C'<<8 | 1
+const mark uint64 = 'f'<<56 | 'o'<<48 | 'l'<<40 | 'i'<<32 | 'o'<<24 | 'S'<<16 | 'C'<<8 | 2
 
 // label is the begin of the header: what does not change in a life of the file. It is
 // written and read by system calls, before there is a mapping.

@@ -45,6 +45,7 @@ type header struct {
 	// Of writers that take turns, see turn.go.
 	settled  atomic.Uint64 // Seq when the last one ended in order
 	nextTxID atomic.Uint64 // of the next transaction
+	settler  atomic.Uint64 // owner number of the handle that has called Settle last
 }
 
 // metaWords is one of the pages 1 and 2.

@@ -191,3 +191,23 @@ func TestTxOfGoroutines(t *testing.T) {
 	}
 	require.EqualValues(t, handles*goroutines*rounds, first.Counters().Commits.Load())
 }
+
+// TestSettled: a handle knows whether another one has had the turn since.
+func TestSettled(t *testing.T) {
+	path := dbPath(t)
+	a, b := openReady(t, path, sidecar.SharedWriter), openReady(t, path, sidecar.SharedWriter)
+	settled := func(h *handle, nextTxID, seq uint64, own bool) {
+		t.Helper()
+		n, s, o := h.Settled()
+		require.Equal(t, []any{nextTxID, seq, own}, []any{n, s, o})
+	}
+	settled(a, 0, 0, false)
+	a.Settle(7, 70)
+	settled(a, 70, 7, true)
+	settled(b, 70, 7, false)
+	b.Settle(0, 0)
+	settled(a, 0, 0, false)
+	b.Settle(7, 70)
+	settled(a, 70, 7, false)
+	settled(b, 70, 7, true)
+}
