@@ -32,6 +32,9 @@ var (
 	// file than the one beside it: that, or the database, was deleted, renamed or
 	// replaced, or has a second name.
 	ErrLockReplaced = sidecar.ErrReplaced
+	// ErrLockVersion means that the lock file is in use by another version of folio, or
+	// is something else.
+	ErrLockVersion = sidecar.ErrVersion
 	// ErrTooManyReaders means that the lock file has no room for another reader.
 	ErrTooManyReaders = sidecar.ErrFull
 	// ErrFault means that the operating system could not supply a page of the

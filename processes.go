@@ -171,6 +171,9 @@ func (db *DB) beginShared(wait func() error) error {
 	case db.follows:
 		var snap *snapshot
 		if snap, err = db.follow(); err == nil {
+			err = db.fileIsOf(&snap.meta)
+		}
+		if err == nil {
 			db.head = snap
 			db.current.Store(snap)
 			db.becameDurable(snap)
@@ -197,6 +200,11 @@ func (db *DB) recoverBeside(wait func() error) error {
 	side := db.side
 	if side.Failed() {
 		return fmt.Errorf("%w: another process saw it: close the file in all processes before it is written again", ErrLatched)
+	}
+	if db.head != nil {
+		if err := db.fileIsOf(&db.head.meta); err != nil {
+			return err
+		}
 	}
 	db.startOver()
 	if err := db.pager.Refresh(); err != nil {
@@ -322,17 +330,37 @@ func (db *DB) published() (m meta.Meta, slot int, seq uint64, err error) {
 	var b [meta.Size]byte
 	seq = db.side.Read(b[:])
 	for slot = range page.NumMetas {
-		if m, err = meta.Decode(b[:], slot); err == nil {
+		if m, err = meta.Decode(b[:], slot); err == nil || errors.Is(err, ErrVersionMismatch) {
 			break
 		}
 	}
-	if err != nil {
-		return m, slot, seq, fmt.Errorf("folio: what another process has published: %w", err)
+	switch old := db.seen.newest.Load(); {
+	case errors.Is(err, ErrVersionMismatch):
+		err = fmt.Errorf("folio: another process writes the file now: %w: open it with that version of folio", err)
+	case err != nil:
+		err = fmt.Errorf("folio: what another process has published: %w", err)
+	case int(m.PageSize) != db.pageSize, old != nil && m.FileID != old.meta.FileID:
+		db.pager.ForgetVerified() // what was read before is another file's by now
+		err = fmt.Errorf("folio: %w", errOverwritten)
 	}
-	if old := db.seen.newest.Load(); old != nil && (m.FileID != old.meta.FileID || int(m.PageSize) != db.pageSize) {
-		return m, slot, seq, fmt.Errorf("folio: %w: another file has been written over it: open it again", ErrInvalid)
+	return m, slot, seq, err
+}
+
+var errOverwritten = fmt.Errorf("%w: another file has been written over it: close it in all processes, and open it again", ErrInvalid)
+
+// fileIsOf returns an error if the file is not that of m, which was published: another
+// one has been written over it, or a newer version of folio has written it. A meta that
+// is being written says nothing.
+func (db *DB) fileIsOf(m *meta.Meta) error {
+	for _, s := range db.readSlots() {
+		if errors.Is(s.Err, ErrVersionMismatch) {
+			return s.Err
+		}
+		if s.Err == nil && (s.Meta.FileID != m.FileID || s.Meta.PageSize != m.PageSize) {
+			return errOverwritten
+		}
 	}
-	return m, slot, seq, nil
+	return nil
 }
 
 // close makes newest nil for good.

@@ -22,6 +22,7 @@ package folio
 // all that the rest of folio needs.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -262,7 +263,8 @@ func (db *DB) reload(next page.TxID) error {
 		return err
 	}
 	if !db.fileHolds(snap) {
-		return fmt.Errorf("folio: %w: the file does not say what was published: transaction %d", ErrCorrupt, snap.meta.TxID)
+		unpublished := fmt.Errorf("folio: %w: the file does not say what was published: transaction %d", ErrCorrupt, snap.meta.TxID)
+		return cmp.Or(db.fileIsOf(&snap.meta), unpublished)
 	}
 	db.startOver()
 	db.current.Store(snap)
@@ -275,7 +277,7 @@ func (db *DB) reload(next page.TxID) error {
 // fileHolds tells whether the meta of snap is the newest in the file. It needs the token.
 func (db *DB) fileHolds(snap *snapshot) bool {
 	newest := newestWhole(db.readSlots())
-	return newest != nil && newest.TxID == snap.meta.TxID || bugs.On(bugs.ReloadLeftOut) || bugs.On(bugs.TurnUnmarked)
+	return newest != nil && newest.TxID == snap.meta.TxID && newest.FileID == snap.meta.FileID || bugs.On(bugs.ReloadLeftOut) || bugs.On(bugs.TurnUnmarked)
 }
 
 // startOver forgets what was known of the newest state. It needs the writer lock.
@@ -296,7 +298,7 @@ func (t *turns) alone(snap *snapshot) bool {
 	}
 	only, err := t.side.OnlyWriter()
 	_, settled, _ := t.side.Settled()
-	if err != nil || !only || settled != snap.seq || t.side.Seq() != snap.seq || t.side.Failed() {
+	if err != nil || !only || settled != snap.seq || t.side.Seq() != snap.seq || t.side.Failed() || !t.db.fileHolds(snap) {
 		return false // if it is not settled, one that died has written more: Open finds out
 	}
 	t.side.Settle(0, 0)
