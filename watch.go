@@ -14,6 +14,7 @@ import (
 // openings in a process.
 type Process struct {
 	PID     int
+	Foreign bool      // PID holds in another container (pid namespace) than that of who asks
 	Role    string    // "reader", "writer" or "shared writer"
 	Since   time.Time // when it opened the file
 	Dead    bool      // it has ended without Close, and nobody has cleaned up after it yet
@@ -36,7 +37,7 @@ func (db *DB) Processes() []Process {
 	}
 	var list []Process
 	for _, p := range db.side.Processes() {
-		q := Process{PID: p.PID, Role: p.Role.String(), Since: p.Since, Dead: !p.Alive, Self: p.Own}
+		q := Process{PID: p.PID, Foreign: p.Foreign, Role: p.Role.String(), Since: p.Since, Dead: !p.Alive, Self: p.Own}
 		for _, s := range p.Slots {
 			q.Readers = append(q.Readers, Reader{TxID: int(s.TxID), Since: s.Since, Retained: int64(s.Retained)})
 		}

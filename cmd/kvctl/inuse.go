@@ -29,23 +29,30 @@ const (
 	roleSharedWriter = "shared writer"
 )
 
-// program returns the name of the program that a process runs, "" if it is not known:
-// the process is another's, or counted in another way (in a container).
-func program(pid int) string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+// program returns the name of the program that a process runs, "" if it is not known.
+func program(p *folio.Process) string {
+	if p.Dead || p.Foreign { // the number can be another process's
+		return ""
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.PID))
 	if err != nil {
 		return ""
 	}
 	return formatKey([]byte(strings.TrimSpace(string(b))))
 }
 
+// elsewhere is said of a process whose number counts in another container.
+const elsewhere = "of another pid namespace"
+
 // names lists processes: "process 12 (app) and process 13".
 func names(list []folio.Process) string {
 	var each []string
 	for _, p := range list {
 		s := fmt.Sprintf("process %d", p.PID)
-		if name := program(p.PID); name != "" {
+		if name := program(&p); name != "" {
 			s += " (" + name + ")"
+		} else if p.Foreign {
+			s += " (" + elsewhere + ")"
 		}
 		if !slices.Contains(each, s) {
 			each = append(each, s)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,13 +87,18 @@ type worker struct {
 
 func startWorker(t *testing.T, file string, sharing folio.Sharing) *worker {
 	t.Helper()
+	return startWorkerAs(t, file, sharing, nil)
+}
+
+func startWorkerAs(t *testing.T, file string, sharing folio.Sharing, attr *syscall.SysProcAttr) *worker {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &worker{t: t, cmd: exec.Command(exe)}
 	w.cmd.Env = append(os.Environ(), workerEnv+"="+file, fmt.Sprintf("%s=%d", sharingEnv, sharing))
-	w.cmd.Stderr = os.Stderr
+	w.cmd.Stderr, w.cmd.SysProcAttr = os.Stderr, attr
 	if w.in, err = w.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +155,7 @@ func TestLiveReading(t *testing.T) {
 			t.Errorf("%v: %s", err, out)
 		}
 	}
-	who := fmt.Sprintf("process %d (%s) has it open for writing", w.cmd.Process.Pid, program(w.cmd.Process.Pid))
+	who := fmt.Sprintf("process %d (%s) has it open for writing", w.cmd.Process.Pid, program(&folio.Process{PID: w.cmd.Process.Pid}))
 	if _, out, _ := kvctl("info", file); !strings.Contains(out, "in use: "+who) {
 		t.Error(out)
 	}
@@ -253,4 +259,29 @@ func TestLiveWatch(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestLiveElsewhere: a process that has its number in a container is not taken for the one
+// that has this number here.
+func TestLiveElsewhere(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make a pid namespace")
+	}
+	file := filepath.Join(t.TempDir(), "t.folio")
+	w := startWorkerAs(t, file, folio.ShareReaders, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID})
+	for _, args := range [][]string{{"readers", file}, {"info", file}} {
+		code, out, stderr := kvctl(args...)
+		if code != 0 || !strings.Contains(out, "1") || !strings.Contains(out, "("+elsewhere+")") {
+			t.Errorf("%s: exit %d: %s %s", args[0], code, out, stderr)
+		}
+	}
+	var j struct{ Processes []processJSON }
+	_, out, _ := kvctl("readers", "--json", file)
+	if err := json.Unmarshal([]byte(out), &j); err != nil || len(j.Processes) != 1 {
+		t.Fatal(err, out)
+	}
+	if p := j.Processes[0]; p.PID != 1 || !p.Foreign || p.Program != "" {
+		t.Error(out)
+	}
+	w.end()
 }

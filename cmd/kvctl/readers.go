@@ -22,6 +22,7 @@ retains, as of the newest commit. A reader that is open for long makes the file 
   snapshot   the transaction whose state is read
   readers    read transactions on it, and for how long the oldest of them is open
 
+A process in another container is listed with the number that it has there.
 The readers inside of a process that is the only writer are not known to others. A
 process that has ended without closing the file, killed or not, may be listed as such
 until somebody opens the file or writes.`,
@@ -40,6 +41,7 @@ until somebody opens the file or writes.`,
 // processJSON is a process that has the file open.
 type processJSON struct {
 	PID       int            `json:"pid"`
+	Foreign   bool           `json:"foreign,omitempty"` // the number counts in another container
 	Program   string         `json:"program,omitempty"`
 	Role      string         `json:"role"`
 	Since     time.Time      `json:"since"`
@@ -57,9 +59,8 @@ type snapshotJSON struct {
 
 // describe takes p apart; readers come in the order of their snapshots.
 func describe(p *folio.Process) processJSON {
-	j := processJSON{PID: p.PID, Role: p.Role, Since: p.Since, Dead: p.Dead, Snapshots: []snapshotJSON{}}
-	if !p.Dead { // else the number can be another process's by now
-		j.Program = program(p.PID)
+	j := processJSON{
+		PID: p.PID, Foreign: p.Foreign, Program: program(p), Role: p.Role, Since: p.Since, Dead: p.Dead, Snapshots: []snapshotJSON{},
 	}
 	for _, r := range p.Readers {
 		if n := len(j.Snapshots); n == 0 || j.Snapshots[n-1].TxID != r.TxID {
@@ -120,6 +121,8 @@ func (e *env) printReaders(path string, newest int, list []processJSON) error {
 		switch {
 		case p.Dead:
 			name = "(has ended)"
+		case p.Foreign:
+			name = "(" + elsewhere + ")"
 		case name == "":
 			name = "-"
 		}

@@ -76,7 +76,8 @@ type block struct {
 	since atomic.Int64  // when it was claimed, in Unix nanoseconds
 	role  atomic.Uint64 // Role
 	owner atomic.Uint64 // a random number of the handle, which can have many blocks
-	_     [32]byte
+	space atomic.Uint64 // in which pid counts: pidSpace
+	_     [24]byte
 	slots [SlotsPerBlock]Slot
 }
 

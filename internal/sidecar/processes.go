@@ -1,15 +1,21 @@
 package sidecar
 
-import "time"
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
 
 // Process is a handle that has claimed slots, for display.
 type Process struct {
-	PID   int
-	Role  Role
-	Since time.Time // of its first claim
-	Alive bool      // false: it was killed, and nobody has cleaned up yet
-	Own   bool      // it is this handle
-	Slots []InUse
+	PID     int
+	Foreign bool // PID counts in another pid namespace than ours
+	Role    Role
+	Since   time.Time // of its first claim
+	Alive   bool      // false: it was killed, and nobody has cleaned up yet
+	Own     bool      // it is this handle
+	Slots   []InUse
 }
 
 // InUse is a slot that is not free.
@@ -37,7 +43,8 @@ func (s *Sidecar) Processes() []Process {
 			at = len(list)
 			index[owner] = at
 			list = append(list, Process{
-				PID: int(pid), Role: Role(b.role.Load()), Since: time.Unix(0, b.since.Load()), Alive: s.alive(i), Own: s.own[i],
+				PID: int(pid), Foreign: b.space.Load() != pidSpace(), Role: Role(b.role.Load()),
+				Since: time.Unix(0, b.since.Load()), Alive: s.alive(i), Own: s.own[i],
 			})
 		}
 		list[at].Slots = b.inUse(list[at].Slots)
@@ -61,3 +68,11 @@ func (b *block) inUse(list []InUse) []InUse {
 	}
 	return list
 }
+
+// pidSpace is the inode of the pid namespace in which the number of this process counts;
+// 0 if the system does not say.
+var pidSpace = sync.OnceValue(func() (inode uint64) {
+	link, _ := os.Readlink("/proc/self/ns/pid")
+	_, _ = fmt.Sscanf(link, "pid:[%d]", &inode)
+	return inode
+})

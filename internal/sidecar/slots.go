@@ -55,7 +55,7 @@ func (s *Sidecar) Claim() ([]Slot, error) {
 // writeBlock writes a block with all slots free.
 func (s *Sidecar) writeBlock(i int) error {
 	b := make([]byte, pageSize)
-	for j, w := range []uint64{uint64(os.Getpid()), uint64(time.Now().UnixNano()), uint64(s.role), s.owner} {
+	for j, w := range []uint64{uint64(os.Getpid()), uint64(time.Now().UnixNano()), uint64(s.role), s.owner, pidSpace()} {
 		binary.NativeEndian.PutUint64(b[8*j:], w)
 	}
 	_, err := s.file.WriteAt(b, blocksOff+int64(i)*pageSize)
