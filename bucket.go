@@ -18,18 +18,27 @@ import (
 // the transaction ends, whatever is changed in it, and must not be used
 // afterwards: copy what shall live longer.
 type Bucket struct {
+	compatBucket
 	tx       *Tx
 	tree     btree.Tree
 	parent   *Bucket // nil: the root
 	name     []byte
-	children map[string]*Bucket     // opened in this write transaction
 	recent   atomic.Pointer[Bucket] // opened last: may be gone, or in another bucket
 	sequence uint64
-	depth    int
-	written  uint64 // tree.Mods() at the last flush to the parent
-	changed  bool   // sequence or children: something but the tree is to be flushed
-	gone     bool   // deleted
+	depth    int32
+	changed  bool // sequence or children: something but the tree is to be flushed
+	gone     bool // deleted
+	*opened       // in a write transaction; in others &notOpened
 }
+
+// opened is what only a Bucket of a write transaction has.
+type opened struct {
+	children map[string]*Bucket
+	written  uint64 // tree.Mods() at the last flush to the parent
+}
+
+// notOpened stands for the absence of that; nobody changes it.
+var notOpened opened
 
 // Tx returns the bucket's transaction.
 func (b *Bucket) Tx() *Tx { return b.tx }
@@ -66,15 +75,22 @@ func (b *Bucket) lookup(key []byte) (value []byte, flags byte) {
 	if b.usable() != nil {
 		return nil, 0
 	}
-	b.tx.guarded(func() {
-		v, f, err := b.tree.Get(key)
-		if err != nil {
-			b.tx.fail(err)
-			return
-		}
-		value, flags = v, f
-	})
+	var err error
+	if b.tx.managed { // as guarded does, which takes a closure
+		value, flags, err = b.tree.Get(key)
+	} else {
+		value, flags, err = b.guardedGet(key)
+	}
+	if err != nil {
+		b.tx.fail(err)
+		return nil, 0
+	}
 	return value, flags
+}
+
+func (b *Bucket) guardedGet(key []byte) (value []byte, flags byte, err error) {
+	b.tx.guarded(func() { value, flags, err = b.tree.Get(key) })
+	return value, flags, err
 }
 
 // Get returns the value of key: nil if there is none, or if key is a bucket; an

@@ -71,7 +71,7 @@ func (b *Bucket) Stats() (s BucketStats) {
 			}
 		}
 		w := statsWalk{tx: b.tx, budget: b.tx.pagesMax()}
-		got, err := w.bucket(&b.tree, b.depth)
+		got, err := w.bucket(&b.tree, int(b.depth))
 		if err != nil {
 			b.tx.fail(err)
 			return

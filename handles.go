@@ -3,12 +3,9 @@ package folio
 // This file is responsible for the memory of Buckets. Lookups of nested buckets are
 // what programs with namespaces do most, and what one costs is mostly its memory.
 
-import (
-	"bytes"
-	"sync/atomic"
-)
+import "sync/atomic"
 
-// handle is a Bucket of a reader, and memory for its name.
+// handle is a Bucket, and memory for its name.
 type handle struct {
 	bucket Bucket
 	name   [16]byte
@@ -55,12 +52,23 @@ func (h *handles) take() *handle {
 	}
 }
 
+// writableHandle is a Bucket of a write transaction.
+type writableHandle struct {
+	handle
+	opened opened
+}
+
 // newBucket returns memory for the Bucket name, with the name in it.
 func (tx *Tx) newBucket(name []byte) *Bucket {
+	var h *handle
 	if tx.writable {
-		return &Bucket{name: bytes.Clone(name)}
+		w := new(writableHandle)
+		w.bucket.opened = &w.opened
+		h = &w.handle
+	} else {
+		h = tx.handles.take()
+		h.bucket.opened = &notOpened
 	}
-	h := tx.handles.take()
 	h.bucket.name = append(h.name[:0:len(h.name)], name...)
 	return &h.bucket
 }

@@ -54,6 +54,7 @@ func (b *Bucket) open(name, payload []byte) (*Bucket, error) {
 	}
 	c := b.tx.newBucket(name)
 	c.tx, c.parent, c.depth, c.sequence = b.tx, b, b.depth+1, h.Sequence
+	c.FillPercent = compatFillPercent
 	own := payload[btree.HeaderSize:]
 	if !b.tx.writable {
 		c.tree.Init(&b.tx.read, h, own)
@@ -268,7 +269,7 @@ func (b *Bucket) moveBucket(name []byte, dst *Bucket) error {
 
 // fitsBelow returns ErrBucketTooDeep if t, at depth, would have buckets below
 // MaxBucketDepth. Payloads are up to date.
-func (tx *Tx) fitsBelow(t *btree.Tree, depth int) error {
+func (tx *Tx) fitsBelow(t *btree.Tree, depth int32) error {
 	if depth > MaxBucketDepth {
 		return ErrBucketTooDeep
 	}
@@ -279,7 +280,7 @@ func (tx *Tx) fitsBelow(t *btree.Tree, depth int) error {
 	})
 }
 
-func (b *Bucket) setDepth(d int) {
+func (b *Bucket) setDepth(d int32) {
 	b.depth = d
 	for _, c := range b.children {
 		c.setDepth(d + 1)

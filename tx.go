@@ -29,6 +29,7 @@ type snapshot struct {
 // ended with Commit or Rollback: a reader left open keeps the pages of its
 // snapshot from being reused.
 type Tx struct {
+	compatTx
 	db       *DB // nil: closed
 	writable bool
 	managed  bool // inside View or Update
@@ -45,6 +46,7 @@ type Tx struct {
 // transactions are Views, and what a View costs is mostly its memory.
 type writing struct {
 	id         page.TxID
+	rootOpened opened
 	group      *group // that it runs in
 	store      *store
 	trees      *btree.Writer
@@ -61,7 +63,10 @@ var notWriting writing
 func (tx *Tx) begin(db *DB, snap *snapshot) {
 	tx.db, tx.snap = db, snap
 	tx.read = db.reader(snap)
-	tx.root.tx = tx
+	tx.root.tx, tx.root.FillPercent, tx.root.opened = tx, compatFillPercent, &notOpened
+	if tx.writable {
+		tx.root.opened = &tx.rootOpened
+	}
 }
 
 func rootHeader(m *meta.Meta) btree.Header {

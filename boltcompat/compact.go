@@ -28,7 +28,7 @@ type compaction struct {
 
 // bucket copies what is in from to the bucket at c.path.
 func (c *compaction) bucket(from *Bucket) error {
-	cur := from.b.Cursor()
+	cur := from.Folio().Cursor()
 	for k, v := cur.First(); k != nil; k, v = cur.Next() {
 		if err := c.room(int64(len(k) + len(v))); err != nil {
 			return err

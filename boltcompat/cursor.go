@@ -6,17 +6,16 @@ import "github.com/foliodb/folio"
 // It stays where it is when the bucket is changed, by itself or otherwise.
 type Cursor struct {
 	c      *folio.Cursor
-	bucket *Bucket
 	placed bool // on a key, or behind or before all
 }
 
-func (b *Bucket) newCursor(fc *folio.Cursor) *Cursor {
-	b.tx.cursors.Add(1)
-	return &Cursor{c: fc, bucket: b}
+func (tx *Tx) newCursor(fc *folio.Cursor) *Cursor {
+	tx.cursors.Add(1)
+	return &Cursor{c: fc}
 }
 
 // Bucket returns the bucket that the cursor moves over.
-func (c *Cursor) Bucket() *Bucket { return c.bucket }
+func (c *Cursor) Bucket() *Bucket { return (*Bucket)(c.c.Bucket()) }
 
 // First moves to the first key and returns it; nil if the bucket is empty.
 func (c *Cursor) First() (key []byte, value []byte) {

@@ -15,9 +15,9 @@ func (b *Bucket) Inspect() BucketStructure { return b.inspect("root") }
 
 func (b *Bucket) inspect(name string) BucketStructure {
 	s := BucketStructure{Name: name}
-	for name, in := range b.b.Buckets() {
-		s.Children = append(s.Children, b.tx.wrap(in).inspect(string(name)))
+	for name, in := range b.Folio().Buckets() {
+		s.Children = append(s.Children, (*Bucket)(in).inspect(string(name)))
 	}
-	s.KeyN = int(b.b.Len()) - len(s.Children)
+	s.KeyN = int(b.Folio().Len()) - len(s.Children)
 	return s
 }

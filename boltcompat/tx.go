@@ -1,8 +1,6 @@
 package bbolt
 
-// This file is responsible for transactions. A Tx is folio's, and memory for the first
-// buckets opened in it: most transactions open no more, and then the wrappers of all
-// of them together cost one allocation.
+// This file is responsible for transactions.
 
 import (
 	"fmt"
@@ -25,62 +23,15 @@ type Tx struct {
 	db        *DB
 	cursors   atomic.Int64
 	writeTime time.Duration
-	recent    atomic.Pointer[Bucket] // see Bucket.recent
-	handed    atomic.Int32           // of first
-	first     [3]Bucket
-	chunk     atomic.Pointer[bucketChunk]
-}
-
-// bucketChunk is memory for more Buckets.
-type bucketChunk struct {
-	handed  atomic.Int32
-	buckets [16]Bucket
 }
 
 func newTx(db *DB, ftx *folio.Tx) *Tx {
 	if db.skipped.Load() == notKnown && ftx.Writable() {
 		db.skipped.CompareAndSwap(notKnown, int64(ftx.ID()-db.firstID-1))
 	}
-	return &Tx{tx: ftx, db: db}
-}
-
-// wrap returns a Bucket for fb.
-func (tx *Tx) wrap(fb *folio.Bucket) *Bucket {
-	b := tx.take()
-	b.FillPercent, b.b, b.tx = DefaultFillPercent, fb, tx
-	return b
-}
-
-// take returns memory for a Bucket. Goroutines that share a reader, which bbolt happens
-// to bear, must not get the same.
-func (tx *Tx) take() *Bucket {
-	if int(tx.handed.Load()) < len(tx.first) {
-		if i := int(tx.handed.Add(1)); i <= len(tx.first) {
-			return &tx.first[i-1]
-		}
-	}
-	for {
-		c := tx.chunk.Load()
-		if c != nil {
-			if i := int(c.handed.Add(1)); i <= len(c.buckets) {
-				return &c.buckets[i-1]
-			}
-		}
-		tx.chunk.CompareAndSwap(c, new(bucketChunk))
-	}
-}
-
-// wrapRecent returns a Bucket for fb, which may be nil: the one in recent, if it is that.
-func (tx *Tx) wrapRecent(recent *atomic.Pointer[Bucket], fb *folio.Bucket) *Bucket {
-	if b := recent.Load(); b != nil && b.b == fb {
-		return b
-	}
-	if fb == nil {
-		return nil
-	}
-	b := tx.wrap(fb)
-	recent.Store(b)
-	return b
+	tx := &Tx{tx: ftx, db: db}
+	ftx.Compat = tx
+	return tx
 }
 
 // ended takes note of the end of the transaction.
@@ -131,13 +82,12 @@ func (tx *Tx) Writable() bool { return tx.tx.Writable() }
 
 // Cursor returns a cursor over the top-level buckets; their values are nil.
 func (tx *Tx) Cursor() *Cursor {
-	fc := tx.tx.Cursor()
-	return tx.wrap(fc.Bucket()).newCursor(fc)
+	return tx.newCursor(tx.tx.Cursor())
 }
 
 // Bucket returns the top-level bucket name, or nil if there is none.
 func (tx *Tx) Bucket(name []byte) *Bucket {
-	return tx.wrapRecent(&tx.recent, tx.tx.Bucket(name))
+	return (*Bucket)(tx.tx.Bucket(name))
 }
 
 // CreateBucket creates a top-level bucket.
@@ -151,13 +101,13 @@ func (tx *Tx) CreateBucketIfNotExists(name []byte) (*Bucket, error) {
 	return tx.made(tx.tx.CreateBucketIfNotExists(name))
 }
 
-// made wraps what a function that creates a bucket returns.
+// made returns what a function that creates a bucket returns.
 func (tx *Tx) made(fb *folio.Bucket, err error) (*Bucket, error) {
 	if err != nil {
 		tx.db.logResult(err, "Creating a bucket")
 		return nil, err
 	}
-	return tx.wrap(fb), nil
+	return (*Bucket)(fb), nil
 }
 
 // DeleteBucket removes a top-level bucket with everything in it.
@@ -169,7 +119,7 @@ func (tx *Tx) DeleteBucket(name []byte) error {
 }
 
 // root returns the bucket of the top-level buckets.
-func (tx *Tx) root() *Bucket { return tx.wrap(tx.tx.Cursor().Bucket()) }
+func (tx *Tx) root() *Bucket { return (*Bucket)(tx.tx.Cursor().Bucket()) }
 
 // MoveBucket moves the bucket child from src to dst. Nil stands for the top level.
 func (tx *Tx) MoveBucket(child []byte, src *Bucket, dst *Bucket) error {
@@ -184,7 +134,7 @@ func (tx *Tx) MoveBucket(child []byte, src *Bucket, dst *Bucket) error {
 
 // ForEach calls fn for each top-level bucket in order, until it returns an error.
 func (tx *Tx) ForEach(fn func(name []byte, b *Bucket) error) error {
-	return tx.tx.ForEach(func(name []byte, fb *folio.Bucket) error { return fn(name, tx.wrap(fb)) })
+	return tx.tx.ForEach(func(name []byte, fb *folio.Bucket) error { return fn(name, (*Bucket)(fb)) })
 }
 
 // OnCommit adds a function to be called after the transaction has been committed.

@@ -149,11 +149,7 @@ func object(names map[string]string, name string, o types.Object) {
 	switch u := t.Type().Underlying().(type) {
 	case *types.Struct:
 		names[name] = "struct"
-		for i := range u.NumFields() {
-			if f := u.Field(i); f.Exported() {
-				names[name+"."+f.Name()] = typeString(f.Type())
-			}
-		}
+		fields(names, name, u)
 	case *types.Interface:
 		names[name] = "interface"
 	default:
@@ -167,6 +163,19 @@ func object(names map[string]string, name string, o types.Object) {
 	for i := range methods.Len() {
 		if m := methods.At(i).Obj(); m.Exported() {
 			names[name+"."+m.Name()] = typeString(m.Type())
+		}
+	}
+}
+
+// fields notes the fields of the struct name, and those of structs embedded in it.
+func fields(names map[string]string, name string, s *types.Struct) {
+	for i := range s.NumFields() {
+		f := s.Field(i)
+		if f.Exported() {
+			names[name+"."+f.Name()] = typeString(f.Type())
+		}
+		if in, ok := f.Type().Underlying().(*types.Struct); ok && f.Embedded() {
+			fields(names, name, in)
 		}
 	}
 }
