@@ -111,13 +111,18 @@ func (n node) leafKeyStub(i int) []byte {
 
 // compareLeafKey compares key with the key of slot i.
 func (n node) compareLeafKey(r Reader, key []byte, i int) (int, error) {
-	off, kl := n.leafSlot(i)
+	return n.compareCellKey(r, key, le.Uint32(n[leafSlots(n.base(), n.count())+i*slotSize:]))
+}
+
+// compareCellKey compares key with the key of the cell that slot leads to.
+func (n node) compareCellKey(r Reader, key []byte, slot uint32) (int, error) {
+	off := int(slot & 0xffff)
 	k := off + leafCellHeader
-	stub := n[k : k+kl]
+	end := k + int(slot>>16)
 	if n[off]&FlagKeyRun == 0 {
-		return bytes.Compare(key, stub), nil
+		return bytes.Compare(key, n[k:end]), nil
 	}
-	return compareLong(r, key, stub, n[k+kl:k+kl+keyRefSize])
+	return compareLong(r, key, n[k:end], n[end:end+keyRefSize])
 }
 
 // compareLong compares key with a key that continues in a run.
@@ -149,15 +154,19 @@ func (n node) searchLeaf(r Reader, key []byte) (int, bool, error) {
 		return lo, false, nil
 	}
 	// Equal heads are mostly one; the first comparison decides then.
-	cmp, err := n.compareLeafKey(r, key, lo)
+	slots := leafSlots(b, c)
+	cmp, err := n.compareCellKey(r, key, le.Uint32(n[slots+lo*slotSize:]))
 	if err != nil || cmp <= 0 {
 		return lo, cmp == 0, err
 	}
 	lo++
-	hi := n.equalHeads(b, c, lo, h)
-	for lo < hi {
+	for hi := c; lo < hi; {
 		mid := int(uint(lo+hi) >> 1)
-		cmp, err := n.compareLeafKey(r, key, mid)
+		if le.Uint32(n[b+mid*headSize:]) != h {
+			hi = mid
+			continue
+		}
+		cmp, err := n.compareCellKey(r, key, le.Uint32(n[slots+mid*slotSize:]))
 		if err != nil {
 			return 0, false, err
 		}
@@ -171,14 +180,6 @@ func (n node) searchLeaf(r Reader, key []byte) (int, bool, error) {
 		}
 	}
 	return lo, false, nil
-}
-
-// equalHeads returns the end of the stretch of heads from lo on that equal h.
-func (n node) equalHeads(b, c, lo int, h uint32) int {
-	if h == 1<<32-1 {
-		return c
-	}
-	return lo + n.lowerBound(b+lo*headSize, c-lo, h+1)
 }
 
 // Children of a branch.
@@ -248,6 +249,12 @@ func (n node) branchSlot(i int) (off, length int, long bool) {
 // reference.
 func (n node) sepRest(i int) (rest, ref []byte, long bool) {
 	off, length, long := n.branchSlot(i)
+	rest, ref = n.sepCell(off, length, long)
+	return rest, ref, long
+}
+
+// sepCell is sepRest of what branchSlot has returned.
+func (n node) sepCell(off, length int, long bool) (rest, ref []byte) {
 	size := max(length-headSize, 0)
 	if size > 0 {
 		rest = n[off : off+size]
@@ -255,16 +262,15 @@ func (n node) sepRest(i int) (rest, ref []byte, long bool) {
 	if long {
 		ref = n[off+size : off+size+keyRefSize]
 	}
-	return rest, ref, long
+	return rest, ref
 }
 
 // compareSep compares key, which has the node's prefix, with separator i. Their
 // heads are equal.
 func (n node) compareSep(r Reader, key []byte, i int) (int, error) {
-	pl := n.prefixLen()
-	suffix := key[pl:]
-	_, length, _ := n.branchSlot(i)
-	rest, ref, long := n.sepRest(i)
+	suffix := key[n.prefixLen():]
+	off, length, long := n.branchSlot(i)
+	rest, ref := n.sepCell(off, length, long)
 	if long {
 		if len(suffix) < headSize {
 			return -1, nil // all of it, and zeroes, are in the separator's head
@@ -303,9 +309,12 @@ func (n node) searchBranch(r Reader, key []byte) (int, error) {
 	if lo == c || le.Uint32(n[b+lo*headSize:]) != h {
 		return lo - 1, nil
 	}
-	hi := n.equalHeads(b, c, lo, h)
-	for lo < hi { // the first separator > key
+	for hi := c; lo < hi; { // the first separator > key
 		mid := int(uint(lo+hi) >> 1)
+		if le.Uint32(n[b+mid*headSize:]) != h {
+			hi = mid
+			continue
+		}
 		cmp, err := n.compareSep(r, key, mid)
 		if err != nil {
 			return 0, err

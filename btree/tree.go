@@ -162,8 +162,22 @@ func (t *Tree) rootNode() (node, error) {
 
 // child returns child i of n.
 func (t *Tree) child(n node, i int) (node, error) {
+	p, ok := t.r.Peek(n.childID(i))
+	return t.peeked(n, i, p, ok)
+}
+
+// announcedChild is announce and child in one.
+func (t *Tree) announcedChild(n node, i int) (node, error) {
+	p, ok := t.r.Peek(n.childID(i))
+	if ok {
+		prefetch.Lines(p[:min(aheadHead, len(p))])
+	}
+	return t.peeked(n, i, p, ok)
+}
+
+// peeked returns child i of n, of which Peek has returned p and ok.
+func (t *Tree) peeked(n node, i int, p page.Page, ok bool) (node, error) {
 	id := n.childID(i)
-	p, ok := t.r.Peek(id)
 	if !ok {
 		var err error
 		if p, err = t.r.Read(id, n.childBirth(i)); err != nil {
@@ -220,8 +234,7 @@ func (t *Tree) Get(key []byte) ([]byte, byte, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		t.announce(n, i)
-		if n, err = t.child(n, i); err != nil {
+		if n, err = t.announcedChild(n, i); err != nil {
 			return nil, 0, err
 		}
 	}
