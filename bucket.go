@@ -33,7 +33,7 @@ type Bucket struct {
 
 // opened is what only a Bucket of a write transaction has.
 type opened struct {
-	children map[string]*Bucket
+	children children
 	written  uint64 // tree.Mods() at the last flush to the parent
 }
 

@@ -140,6 +140,47 @@ func TestBucketsOfWriter(t *testing.T) {
 	}))
 }
 
+// TestManyBucketsOfWriter opens from few to many buckets in one, twice each, and deletes
+// every third one.
+func TestManyBucketsOfWriter(t *testing.T) {
+	for n := range 24 {
+		db, names := nestedDB(t, n)
+		err := db.Update(func(tx *folio.Tx) error {
+			top := tx.Bucket([]byte("top"))
+			opened := make([]*folio.Bucket, n)
+			for i, name := range names {
+				opened[i] = top.Bucket(name)
+			}
+			for i, name := range names {
+				if top.Bucket(name) != opened[i] {
+					t.Errorf("%s of %d: not the same one", name, n)
+				}
+				if err := opened[i].Put([]byte("k"), fmt.Append(nil, i)); err != nil {
+					return err
+				}
+				if i%3 == 0 {
+					if err := top.DeleteBucket(name); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = db.View(func(tx *folio.Tx) error {
+			for i, name := range names {
+				b := tx.Bucket([]byte("top")).Bucket(name)
+				if (b == nil) != (i%3 == 0) || b != nil && string(b.Get([]byte("k"))) != fmt.Sprint(i) {
+					t.Errorf("%s of %d: deleted and there, or not changed", name, n)
+				}
+			}
+			return nil
+		})
+	}
+}
+
 // TestBucketsAfterSavepoint goes back behind the making and the deleting of the bucket
 // that was opened last.
 func TestBucketsAfterSavepoint(t *testing.T) {

@@ -6,7 +6,6 @@ package folio
 
 import (
 	"bytes"
-	"maps"
 	"slices"
 
 	"github.com/foliodb/folio/btree"
@@ -21,7 +20,7 @@ import (
 func (b *Bucket) Bucket(name []byte) *Bucket {
 	c := b.recent.Load()
 	if c == nil || c.gone || c.parent != b || !bytes.Equal(c.name, name) {
-		if c = b.children[string(name)]; c != nil {
+		if c = b.children.get(name); c != nil {
 			b.recent.Store(c)
 		}
 	}
@@ -70,10 +69,7 @@ func (b *Bucket) open(name, payload []byte) (*Bucket, error) {
 // adopt makes c a child of b.
 func (b *Bucket) adopt(c *Bucket) {
 	c.parent = b
-	if b.children == nil {
-		b.children = make(map[string]*Bucket)
-	}
-	b.children[string(c.name)] = c
+	b.children.add(c)
 }
 
 // CreateBucket creates the nested bucket name and returns it. Errors are
@@ -104,7 +100,7 @@ func (b *Bucket) create(name []byte) (c *Bucket, existed bool, err error) {
 	if len(name) > MaxKeySize {
 		return nil, false, ErrKeyTooLarge
 	}
-	if c := b.children[string(name)]; c != nil {
+	if c := b.children.get(name); c != nil {
 		return c, true, nil
 	}
 	err = b.tx.change(func() (err error) {
@@ -159,14 +155,14 @@ func (b *Bucket) deleteBucket(name []byte) error {
 		return err
 	}
 	c.forget()
-	delete(b.children, string(name))
+	b.children.remove(name)
 	_, err = b.tree.Delete(name, btree.FlagBucket)
 	return err
 }
 
 // child opens the nested bucket name for a change of it as a whole.
 func (b *Bucket) child(name []byte) (*Bucket, error) {
-	if c := b.children[string(name)]; c != nil {
+	if c := b.children.get(name); c != nil {
 		return c, nil
 	}
 	payload, flags, err := b.tree.Get(name)
@@ -198,10 +194,10 @@ func (tx *Tx) freeBucket(c *Bucket, budget *uint64) error {
 // forget makes c and all Buckets opened below it unusable.
 func (b *Bucket) forget() {
 	b.gone = true
-	for _, c := range b.children {
+	for _, c := range b.children.sorted() {
 		c.forget()
 	}
-	b.children = nil
+	b.children = children{}
 }
 
 // MoveBucket moves the nested bucket name from b to dst, under the same name.
@@ -259,7 +255,7 @@ func (b *Bucket) moveBucket(name []byte, dst *Bucket) error {
 	if _, err := b.tree.Delete(name, btree.FlagBucket); err != nil {
 		return err
 	}
-	delete(b.children, string(name))
+	b.children.remove(name)
 	dst.adopt(c)
 	c.written = c.tree.Mods()
 	c.changed = false
@@ -282,7 +278,7 @@ func (tx *Tx) fitsBelow(t *btree.Tree, depth int32) error {
 
 func (b *Bucket) setDepth(d int32) {
 	b.depth = d
-	for _, c := range b.children {
+	for _, c := range b.children.sorted() {
 		c.setDepth(d + 1)
 	}
 }
@@ -304,8 +300,7 @@ func (b *Bucket) payload() ([]byte, error) {
 // flushChildren writes the changed buckets opened below b to the leaves of their
 // parents, the deepest ones first. In order of their names: a sorted load.
 func (b *Bucket) flushChildren() error {
-	for _, name := range slices.Sorted(maps.Keys(b.children)) {
-		c := b.children[name]
+	for _, c := range b.children.sorted() {
 		if err := c.flushChildren(); err != nil {
 			return err
 		}

@@ -205,14 +205,14 @@ func (tx *Tx) reload(h btree.Header) error {
 // reloadChildren reads the buckets opened below b anew. Those that are not there any
 // more cannot be used from now on.
 func (b *Bucket) reloadChildren() error {
-	for name, c := range b.children {
-		payload, flags, err := b.tree.Get([]byte(name))
+	for _, c := range slices.Clone(b.children.sorted()) {
+		payload, flags, err := b.tree.Get(c.name)
 		if err != nil {
 			return err
 		}
 		if flags&btree.FlagBucket == 0 {
 			c.forget()
-			delete(b.children, name)
+			b.children.remove(c.name)
 			continue
 		}
 		h := btree.DecodeHeader(payload)
