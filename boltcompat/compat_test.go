@@ -317,6 +317,52 @@ func TestBucketErrors(t *testing.T) {
 	}))
 }
 
+// TestBucketsAreFolios opens a bucket here and with folio: it is the same memory, and
+// bbolt's field and the way back to the transaction are in it.
+func TestBucketsAreFolios(t *testing.T) {
+	db := open(t, nil)
+	check := func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte("top"))
+		if b.Folio() != tx.Folio().Bucket([]byte("top")) || b != tx.Bucket([]byte("top")) {
+			t.Error("another bucket")
+		}
+		root := tx.Cursor().Bucket()
+		for _, b := range []*bolt.Bucket{b, root, b.Cursor().Bucket(), root.Bucket([]byte("top"))} {
+			if b.Tx() != tx || b.FillPercent != bolt.DefaultFillPercent {
+				t.Errorf("fill percent %v, and the transaction is lost: %t", b.FillPercent, b.Tx() != tx)
+			}
+		}
+		return nil
+	}
+	must(t, db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("top"))
+		must(t, err)
+		must(t, check(tx))
+		b.FillPercent = 1 // programs set it
+		return nil
+	}))
+	must(t, db.View(check))
+	view := testing.AllocsPerRun(100, func() {
+		_ = db.View(func(tx *bolt.Tx) error {
+			for range 3 {
+				_ = tx.Bucket([]byte("top")).Bucket([]byte("none"))
+			}
+			return nil
+		})
+	})
+	own := testing.AllocsPerRun(100, func() {
+		_ = db.Folio().View(func(tx *folio.Tx) error {
+			for range 3 {
+				_ = tx.Bucket([]byte("top")).Bucket([]byte("none"))
+			}
+			return nil
+		})
+	})
+	if view > own+1 {
+		t.Errorf("%v allocations, and folio's own takes %v: the transaction may be one more", view, own)
+	}
+}
+
 // TestSharedReader opens buckets of one reader in several goroutines.
 func TestSharedReader(t *testing.T) {
 	db := open(t, nil)
