@@ -160,24 +160,21 @@ func (t *Tree) rootNode() (node, error) {
 	return node(p), nil
 }
 
-// child returns child i of n.
-func (t *Tree) child(n node, i int) (node, error) {
-	p, ok := t.r.Peek(n.childID(i))
-	return t.peeked(n, i, p, ok)
-}
-
 // announcedChild is announce and child in one.
 func (t *Tree) announcedChild(n node, i int) (node, error) {
-	p, ok := t.r.Peek(n.childID(i))
-	if ok {
+	if p, ok := t.r.Peek(n.childID(i)); ok {
 		prefetch.Lines(p[:min(aheadHead, len(p))])
+		if c := node(p); c.level() == n.level()-1 && c.isNode() {
+			return c, nil
+		}
 	}
-	return t.peeked(n, i, p, ok)
+	return t.child(n, i) // which reads it, or says what is wrong with it
 }
 
-// peeked returns child i of n, of which Peek has returned p and ok.
-func (t *Tree) peeked(n node, i int, p page.Page, ok bool) (node, error) {
+// child returns child i of n.
+func (t *Tree) child(n node, i int) (node, error) {
 	id := n.childID(i)
+	p, ok := t.r.Peek(id)
 	if !ok {
 		var err error
 		if p, err = t.r.Read(id, n.childBirth(i)); err != nil {
