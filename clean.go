@@ -121,16 +121,17 @@ func (c *commit) moveChildren(fn func(id page.ID, leaf bool) bool) {
 	c.pages = c.s.pages
 }
 
-// move returns a dirty copy of page id, which gets another place, or false if it has
-// not been verified, is not in memory, or is not as it was any more: nobody asked for
-// that page.
+// move returns a dirty copy of page id, which gets another place, or false if it is not
+// in memory, or is not what its parent says: nobody asked for that page. It may be one
+// that has never been verified; the copy is going to be trusted.
 func (c *commit) move(id page.ID, birth page.TxID) (page.ID, bool) {
 	s := c.s
-	if _, ok := s.view.Page(id); !ok {
-		return 0, false
-	}
 	buf := page.Page(s.buffers.get())
 	if !c.db.pager.ReadCached(buf, id) || buf.TxID() != birth || buf.ComputeChecksum(id, s.fileID) != buf.Checksum() {
+		s.buffers.put(buf)
+		return 0, false
+	}
+	if _, verified := s.view.Page(id); !verified && btree.Verify(buf, id, s.highWater) != nil {
 		s.buffers.put(buf)
 		return 0, false
 	}

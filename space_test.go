@@ -221,9 +221,10 @@ func TestRandomUpdates(t *testing.T) {
 	if testing.Short() || invariants.Enabled {
 		commits = 300
 	}
-	db, err := folio.OpenFS(vfs.NewMem(), "db", 0o600, nil)
+	fs := vfs.NewMem()
+	db, err := folio.OpenFS(fs, "db", 0o600, nil)
 	noErr(t, err)
-	defer db.Close()
+	defer func() { noErr(t, db.Close()) }()
 	fillMany(t, db, n, 100)
 	live := db.Stats().Size
 	r := rand.New(rand.NewPCG(1, 1))
@@ -250,6 +251,14 @@ func TestRandomUpdates(t *testing.T) {
 	t.Logf("%.1f pieces and %.0f pages a commit, %.2f times the live data", pieces, pages, float64(size)/float64(live))
 	if pieces > 8 || float64(size) > 2.3*float64(live) {
 		t.Fatalf("%.1f pieces a commit, %d bytes of live data take %d", pieces, live, size)
+	}
+	// One that opens the file and has not seen its pages yet does as well.
+	noErr(t, db.Close())
+	db, err = folio.OpenFS(fs, "db", 0o600, nil)
+	noErr(t, err)
+	d = update(200)
+	if again := float64(d.Writes) / 200; again > pieces+2 {
+		t.Fatalf("%.1f pieces a commit, after it was opened again %.1f", pieces, again)
 	}
 }
 
