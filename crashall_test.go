@@ -20,6 +20,7 @@ import (
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
 	"github.com/foliodb/folio/internal/invariants"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
 // allCase is a kind of short history.
@@ -76,6 +77,7 @@ type allRun struct {
 	seed   uint64
 	rnd    *rand.Rand
 	limits [2]allLimits
+	plan   *faultfs.Plan // of what fails; nil: nothing does
 
 	onlyKills, noKills bool // what TestPlantedBugs tries
 	hash               maphash.Seed
@@ -160,6 +162,7 @@ func (x *allRun) history() (err error) {
 func (x *allRun) prepare() (*pipeHistory, error) {
 	c := &pipeCase{name: x.c.name, options: x.c.options, free: x.c.free}
 	h := c.history(x.seed, foliotest.NewDisk())
+	h.plan = x.plan
 	h.states = []*foliotest.Bucket{foliotest.NewBucket()}
 	if x.c.empty {
 		h.disk.Put(crashFile, nil)
@@ -180,7 +183,11 @@ func (x *allRun) prepare() (*pipeHistory, error) {
 
 func noPanic(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v", r)
+		cause, ok := r.(error)
+		if !ok {
+			cause = fmt.Errorf("%v", r)
+		}
+		*err = fmt.Errorf("panic: %w", cause)
 	}
 }
 

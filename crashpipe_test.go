@@ -29,6 +29,8 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
+	"github.com/foliodb/folio/internal/vfs"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -109,7 +111,8 @@ type pipeHistory struct {
 	opened int                 // event at which Open had returned, -1: not yet
 
 	fault syncFault
-	next  int // number of the next transaction
+	plan  *faultfs.Plan // of what fails besides; nil: nothing does
+	next  int           // number of the next transaction
 	tried int
 	seen  pipeSeen
 }
@@ -176,7 +179,11 @@ func (h *pipeHistory) lookForWeak() {
 // open opens the database.
 func (h *pipeHistory) open() error {
 	o := h.c.options
-	db, err := folio.OpenFS(h.disk, crashFile, 0o600, &o)
+	var fsys vfs.FS = h.disk
+	if h.plan != nil {
+		fsys = faultfs.Wrap(fsys, h.plan)
+	}
+	db, err := folio.OpenFS(fsys, crashFile, 0o600, &o)
 	if err != nil {
 		return err
 	}
@@ -264,6 +271,9 @@ func (h *pipeHistory) update(d folio.Durability, fn func(tx *folio.Tx, m *foliot
 		h.mu.Unlock()
 		return nil
 	})
+	if state > 0 && errors.Is(err, folio.ErrNoSpace) {
+		h.takeBack(state)
+	}
 	if err != nil {
 		return err
 	}
@@ -272,6 +282,15 @@ func (h *pipeHistory) update(d folio.Durability, fn func(tx *folio.Tx, m *foliot
 	}
 	h.mark(markAcked, state)
 	return nil
+}
+
+// takeBack takes note that there never was a state with that number, nor those that were
+// built on it.
+func (h *pipeHistory) takeBack(state int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.states = h.states[:min(len(h.states), state-h.base)]
+	h.marks = slices.DeleteFunc(h.marks, func(m pipeMark) bool { return m.state >= state })
 }
 
 // look reads the number of the newest state that a reader sees. In a database with
