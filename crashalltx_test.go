@@ -29,11 +29,13 @@ var allCases = []allCase{
 	{name: "mixed", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allMixed},
 	{name: "relaxed growth", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allRelaxedGrowth},
 	{name: "weak", options: quietly(folio.Options{PageSize: 65536}), heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allWeak},
+	{name: "weak after a sync", options: quietly(folio.Options{PageSize: 65536}), heavy: true, setup: allFull(allPuts("large", 1, 2200<<10), allPuts("large", 1, 2200<<10)), run: allWeakNext},
 	{name: "two flushes", options: folio.Options{TwoFlushes: true}, setup: allFull(allPuts("key", 4, 50)), run: allFull(allPuts("key", 2, 60), allPuts("key", 1, 9000))},
 	{name: "large commit", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allFull(allPuts("large", 1, 2200<<10), allPuts("large", 1, 70_000))},
 	{name: "spilled", options: folio.Options{MaxDirty: 8 * 4096}, setup: allFull(allPuts("key", 30, 900)), run: allSpill},
 	{name: "far pages", heavy: true, setup: allFull(allPuts("large", 1, 4<<20), allPuts("key", 4, 50)), run: allFull(allPuts("more", 45, 900))},
 	{name: "shrink", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50), allPuts("large", 1, 9<<20)), run: allFull(allDelete("large", 1), allPuts("key", 1, 60), allPuts("key", 1, 70))},
+	{name: "relaxed shrink", options: quietly(folio.Options{PageSize: 65536}), heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allWith(relaxed, allPuts("large", 1, 9<<20), allDelete("large", 1), allPuts("key", 1, 60), allPuts("key", 1, 70), allPuts("key", 1, 80))},
 	{name: "close", setup: allFull(allPuts("key", 4, 50)), run: allClose},
 	{name: "reopen", setup: allFull(allPuts("key", 4, 50)), run: allReopen},
 }
@@ -170,6 +172,18 @@ func allWeak(h *pipeHistory) error {
 		return err
 	}
 	return h.sync()
+}
+
+// allWeakNext is a weak transaction whose number follows that of the durable state. It
+// writes to pages that were written before, so that no length tells what is missing.
+func allWeakNext(h *pipeHistory) error {
+	if err := h.do(relaxed, allPuts("key", 2, 60)); err != nil {
+		return err
+	}
+	if err := h.sync(); err != nil {
+		return err
+	}
+	return h.do(relaxed, allPuts("large", 1, 2200<<10))
 }
 
 // allSpill runs a transaction larger than memory, of which a part is undone, and one

@@ -4,13 +4,16 @@ package folio_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
 // fillRelaxed commits steps with DurabilityNone and returns the states after each of
@@ -79,4 +82,125 @@ func TestCrashUnsyncedGrowth(t *testing.T) {
 		cut := disk.Events() - rnd.IntN(10)
 		require.NoError(t, mustHoldOneOf(disk.Crash(cut, 8192, rnd), states), "crash %d at event %d", i, cut)
 	}
+}
+
+// TestCrashWeakSectors: of a commit that nobody has flushed, and that has no record, one
+// sector is not there: of a node or of a long value, anywhere in it.
+func TestCrashWeakSectors(t *testing.T) {
+	disk := foliotest.NewDisk()
+	states := fillRelaxed(t, disk, 1, putSized("small", 10), func(b *folio.Bucket, m *foliotest.Bucket) {
+		putSized("long", 1500<<10)(b, m)
+		for i := range 800 {
+			putSized(fmt.Sprintf("key %03d", i), 900)(b, m)
+		}
+	})
+	cut := disk.At(disk.Events(), 8192)
+	require.NoError(t, mustHoldOneOf(cut.Left(foliotest.Sectors, func(int) bool { return true }), states[1:]))
+	n := cut.Units(foliotest.Sectors)
+	for lost := 0; lost < n; lost += 1 + n/96 {
+		left := cut.Left(foliotest.Sectors, func(u int) bool { return u != lost })
+		require.NoError(t, mustHoldOneOf(left, states), "sector %d of %d is lost", lost, n)
+	}
+}
+
+// TestCrashMetaPutBack: the meta of a commit cannot be written, or only a part of it, or
+// so the system says. What the slot held was committed, and is there when the process
+// has died.
+func TestCrashMetaPutBack(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		for _, part := range []int{0, 1000, 4096} {
+			disk := foliotest.NewDisk()
+			disk.NoMapWritable = true
+			plan := &faultfs.Plan{}
+			db, err := folio.OpenFS(faultfs.Wrap(disk, plan), crashFile, 0o600, &folio.Options{Durability: none})
+			require.NoError(t, err)
+			m := foliotest.NewBucket()
+			put := func(m *foliotest.Bucket, size int) error {
+				return db.Update(func(tx *folio.Tx) error {
+					b, bm := crashBucket(tx, m, "b")
+					putSized("key", size)(b, bm)
+					return nil
+				})
+			}
+			require.NoError(t, put(m, 100))
+			require.NoError(t, put(m, 200))
+			before := plan.Calls(faultfs.Write)
+			require.NoError(t, put(m, 300))
+			// As many writes later comes the meta of the next one.
+			plan.Add(faultfs.Fault{Op: faultfs.Write, Nth: plan.Calls(faultfs.Write) - before, Err: errno, Short: part})
+			require.ErrorIs(t, put(m.Clone(), 400), errno)
+			left := disk.Kill(disk.Events())
+			require.NoError(t, mustHoldOneOf(left, []*foliotest.Bucket{m}), "%v, %d bytes written", errno, part)
+		}
+	}
+}
+
+// TestCrashAfterClose: what Close has noted, that nothing was in flight, is durable.
+func TestCrashAfterClose(t *testing.T) {
+	for _, d := range []folio.Durability{full, none} {
+		disk := foliotest.NewDisk()
+		o := &folio.Options{Durability: d}
+		db, err := folio.OpenFS(disk, crashFile, 0o600, o)
+		require.NoError(t, err)
+		require.NoError(t, db.Update(func(tx *folio.Tx) error {
+			_, err := tx.CreateBucket([]byte("b"))
+			return err
+		}))
+		require.NoError(t, db.Close())
+		left := disk.At(disk.Events(), 8192).Left(foliotest.Writes, func(int) bool { return false })
+		db, err = folio.OpenFS(left, crashFile, 0o600, o)
+		require.NoError(t, err)
+		require.True(t, folio.WasClean(db))
+		require.NoError(t, db.Close())
+	}
+}
+
+// TestCrashReaderInFlight: while a commit is being flushed, a transaction begins on top of
+// it, and then a reader. It sees the state before, which nobody has flushed, and whose
+// pages the commit has freed. They stay for it.
+func TestCrashReaderInFlight(t *testing.T) {
+	disk := foliotest.NewDisk()
+	var gate func()
+	disk.OnSync = func() error {
+		if during := gate; during != nil {
+			gate = nil
+			during()
+		}
+		return nil
+	}
+	db, err := folio.OpenFS(disk, crashFile, 0o600, nil)
+	require.NoError(t, err)
+	m := foliotest.NewBucket()
+	put := func(m *foliotest.Bucket, d folio.Durability, size int, then func()) error {
+		return db.Update(func(tx *folio.Tx) error {
+			must(tx.SetDurability(d))
+			b, bm := crashBucket(tx, m, "b")
+			for i := range 60 {
+				putSized(fmt.Sprintf("key %02d", i), size)(b, bm)
+			}
+			then()
+			return nil
+		})
+	}
+	nothing := func() {}
+	require.NoError(t, put(m, full, 100, nothing))
+	require.NoError(t, put(m, none, 110, nothing))
+	var reader *folio.Tx
+	var group pipeGoroutines
+	gate = func() {
+		ran := make(chan struct{})
+		group.run(func() error { return put(m.Clone(), full, 130, func() { close(ran) }) })
+		<-ran
+		reader, err = db.Begin(false)
+	}
+	require.NoError(t, put(m.Clone(), full, 120, nothing))
+	require.NoError(t, group.wait())
+	require.NoError(t, err)
+	for size := range 3 {
+		require.NoError(t, put(m.Clone(), full, 140+size, nothing))
+	}
+	require.NoError(t, foliotest.Diff(reader, m))
+	require.NoError(t, foliotest.Check(reader))
+	require.NoError(t, reader.Rollback())
+	require.NoError(t, db.Close())
 }
