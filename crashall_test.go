@@ -12,10 +12,14 @@ package folio_test
 // A failure names what reproduces it.
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
@@ -126,6 +130,57 @@ func TestCrashSameNumber(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go test -run TestCrashSameNumber -seed %d: %v", *seedFlag, err)
 	}
+}
+
+// crashAttempt has an attempt leave whole pages in free places, which goes back or finds
+// no room. The next transaction, which is weak, writes to the same places, and nothing of
+// it is there but its meta. The pages of the attempt must not pass for its own.
+func crashAttempt(maxDirty int64, attempt func(h *pipeHistory, plan *faultfs.Plan) error) error {
+	c := allCase{options: quietly(folio.Options{PageSize: 65536, MaxDirty: maxDirty}), setup: allFull(allPuts("key", 4, 50))}
+	x := newAllRun(&c)
+	x.plan = &faultfs.Plan{}
+	h, err := x.prepare()
+	if err != nil {
+		return err
+	}
+	if err := h.do(relaxed, allPuts("key", 4, 60)); err != nil { // it draws a number
+		return err
+	}
+	if err := attempt(h, x.plan); err != nil {
+		return err
+	}
+	if err := h.sync(); err != nil {
+		return err
+	}
+	if err := h.do(relaxed, allPuts("key", 200, 12_000)); err != nil {
+		return err
+	}
+	x.limits[1] = allLimits{singles: 1}
+	return x.cut(h, h.disk.Events(), 1)
+}
+
+func TestCrashAttempt(t *testing.T) {
+	countStates(t)
+	undone := allPuts("undone", 400, 12_000)
+	t.Run("rolled back", func(t *testing.T) {
+		require.NoError(t, crashAttempt(64*65536, func(h *pipeHistory, _ *faultfs.Plan) error {
+			err := h.update(relaxed, func(tx *folio.Tx, m *foliotest.Bucket) error {
+				undone(h, tx, m)
+				return errUndone
+			})
+			wantErr("Update", err, errUndone)
+			return nil
+		}))
+	})
+	t.Run("no room", func(t *testing.T) {
+		require.NoError(t, crashAttempt(0, func(h *pipeHistory, plan *faultfs.Plan) error {
+			plan.Add(faultfs.Fault{Op: faultfs.Write, Nth: 2, Err: syscall.ENOSPC})
+			if err := h.do(relaxed, undone); !errors.Is(err, folio.ErrNoSpace) {
+				return fmt.Errorf("without room: %v", err)
+			}
+			return nil
+		}))
+	})
 }
 
 // allKey is a state of a disk, and what it may be: nothing is learnt from it twice.

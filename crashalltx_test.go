@@ -33,6 +33,7 @@ var allCases = []allCase{
 	{name: "two flushes", options: folio.Options{TwoFlushes: true}, setup: allFull(allPuts("key", 4, 50)), run: allFull(allPuts("key", 2, 60), allPuts("key", 1, 9000))},
 	{name: "large commit", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allFull(allPuts("large", 1, 2200<<10), allPuts("large", 1, 70_000))},
 	{name: "spilled", options: folio.Options{MaxDirty: 8 * 4096}, setup: allFull(allPuts("key", 30, 900)), run: allSpill},
+	{name: "spilled growth", options: folio.Options{MaxDirty: 8 * 4096}, setup: allFull(allPuts("key", 4, 50)), run: allFull(allTogether(allPuts("key", 45, 800), allPuts("key", 45, 850)), allPuts("key", 1, 60))},
 	{name: "far pages", heavy: true, setup: allFull(allPuts("large", 1, 4<<20), allPuts("key", 4, 50)), run: allFull(allPuts("more", 45, 900))},
 	{name: "shrink", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50), allPuts("large", 1, 9<<20)), run: allFull(allDelete("large", 1), allPuts("key", 1, 60), allPuts("key", 1, 70))},
 	{name: "relaxed shrink", options: quietly(folio.Options{PageSize: 65536}), heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allWith(relaxed, allPuts("large", 1, 9<<20), allDelete("large", 1), allPuts("key", 1, 60), allPuts("key", 1, 70), allPuts("key", 1, 80))},
@@ -51,6 +52,15 @@ func allWith(d folio.Durability, txs ...pipeTx) func(*pipeHistory) error {
 			}
 		}
 		return nil
+	}
+}
+
+// allTogether makes one transaction of several.
+func allTogether(txs ...pipeTx) pipeTx {
+	return func(h *pipeHistory, tx *folio.Tx, m *foliotest.Bucket) {
+		for _, do := range txs {
+			do(h, tx, m)
+		}
 	}
 }
 
