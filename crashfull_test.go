@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
 	"github.com/foliodb/folio/internal/invariants"
@@ -121,4 +123,24 @@ func (x *fullRun) left(h *pipeHistory, begun int) error {
 		}
 	}
 	return nil
+}
+
+// TestCrashFullChain: each transaction finds no room at first, those among them that write
+// a freelist page or a checkpoint.
+func TestCrashFullChain(t *testing.T) {
+	x := newAllRun(&allCase{setup: allFull(allPuts("key", 4, 50))})
+	x.plan = &faultfs.Plan{}
+	h, err := x.prepare()
+	require.NoError(t, err)
+	for h.db.Stats().TxStats.SpacePages < 20 {
+		for _, o := range fullOps {
+			x.plan.Add(faultfs.Fault{Op: o.op, Err: syscall.ENOSPC})
+		}
+		require.ErrorIs(t, h.do(full, pipeScatter), folio.ErrNoSpace)
+		x.plan.Clear()
+		require.NoError(t, h.do(full, pipeScatter))
+		require.NoError(t, h.sync())
+		h.settle()
+	}
+	require.NoError(t, x.check(h, h.disk.Kill(h.disk.Events()), h.disk.Events(), true, 1))
 }
