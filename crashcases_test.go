@@ -294,3 +294,43 @@ func TestCrashLatchedRun(t *testing.T) {
 	disk.Evict(crashFile)
 	require.ErrorIs(t, db.View(look), folio.ErrCorrupt)
 }
+
+// TestCrashSpillInSync: while Sync flushes what nobody has flushed before, a transaction
+// writes early. Until that flush has ended it must not write over the durable state.
+func TestCrashSpillInSync(t *testing.T) {
+	disk := foliotest.NewDisk()
+	o := quietly(folio.Options{MaxDirty: 8 * 4096})
+	db, err := folio.OpenFS(disk, crashFile, 0o600, &o)
+	require.NoError(t, err)
+	put := func(m *foliotest.Bucket, n, size int, then error) error {
+		return db.Update(func(tx *folio.Tx) error {
+			b, bm := crashBucket(tx, m, "b")
+			for i := range n {
+				putSized(fmt.Sprintf("key %02d", i), size)(b, bm)
+			}
+			return then
+		})
+	}
+	durable, newest := foliotest.NewBucket(), foliotest.NewBucket()
+	require.NoError(t, put(durable, 80, 800, nil))
+	require.NoError(t, db.Update(func(tx *folio.Tx) error {
+		must(tx.SetDurability(none)) // it is small, or it would not be left unflushed
+		return tx.DeleteBucket([]byte("b"))
+	}))
+	var cut *foliotest.Cut
+	disk.OnSync = func() error {
+		if cut == nil {
+			require.ErrorIs(t, put(foliotest.NewBucket(), 80, 900, errUndone), errUndone)
+			cut = disk.At(disk.Events(), 8192)
+		}
+		return nil
+	}
+	require.NoError(t, db.Sync())
+	n := cut.Units(foliotest.Writes)
+	for one := range n {
+		for _, keep := range []func(int) bool{func(u int) bool { return u == one }, func(u int) bool { return u != one }} {
+			left := cut.Left(foliotest.Writes, keep)
+			require.NoError(t, mustHoldOneOf(left, []*foliotest.Bucket{durable, newest}), "write %d of %d", one, n)
+		}
+	}
+}
