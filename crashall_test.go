@@ -183,6 +183,21 @@ func TestCrashAttempt(t *testing.T) {
 	})
 }
 
+// TestCrashRelaxedShrink: the file is cut to what the durable state and the next one need,
+// while a state is in it that nobody has flushed and that ends further back. The death of
+// the process does not take that back.
+func TestCrashRelaxedShrink(t *testing.T) {
+	x := newAllRun(&allCase{options: quietly(folio.Options{PageSize: 65536}), setup: allFull(allPuts("key", 4, 50))})
+	h, err := x.prepare()
+	require.NoError(t, err)
+	require.NoError(t, allWith(relaxed, allPuts("large", 1, 9<<20), allDelete("large", 1), allPuts("key", 1, 60))(h))
+	begun := h.disk.Events()
+	require.NoError(t, allWith(relaxed, allPuts("key", 1, 70), allPuts("key", 1, 80), allPuts("key", 1, 90))(h))
+	for cut := begun; cut <= h.disk.Events(); cut++ {
+		require.NoError(t, x.check(h, h.disk.Kill(cut), cut, true, 1), "killed at event %d", cut)
+	}
+}
+
 // allKey is a state of a disk, and what it may be: nothing is learnt from it twice.
 type allKey struct {
 	sum       uint64

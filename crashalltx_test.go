@@ -36,7 +36,6 @@ var allCases = []allCase{
 	{name: "spilled growth", options: folio.Options{MaxDirty: 8 * 4096}, setup: allFull(allPuts("key", 4, 50)), run: allFull(allTogether(allPuts("key", 45, 800), allPuts("key", 45, 850)), allPuts("key", 1, 60))},
 	{name: "far pages", heavy: true, setup: allFull(allPuts("large", 1, 4<<20), allPuts("key", 4, 50)), run: allFull(allPuts("more", 45, 900))},
 	{name: "shrink", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50), allPuts("large", 1, 9<<20)), run: allFull(allDelete("large", 1), allPuts("key", 1, 60), allPuts("key", 1, 70))},
-	{name: "relaxed shrink", options: quietly(folio.Options{PageSize: 65536}), heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allWith(relaxed, allPuts("large", 1, 9<<20), allDelete("large", 1), allPuts("key", 1, 60), allPuts("key", 1, 70), allPuts("key", 1, 80))},
 	{name: "close", setup: allFull(allPuts("key", 4, 50)), run: allClose},
 	{name: "relaxed close", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50), allPuts("large", 1, 300_000), allDelete("large", 1)), run: allRelaxedClose},
 	{name: "reopen", setup: allFull(allPuts("key", 4, 50)), run: allReopen},
