@@ -12,14 +12,19 @@ package folio_test
 // A failure names what reproduces it.
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
 	"github.com/foliodb/folio/internal/invariants"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
 // allCase is a kind of short history.
@@ -76,6 +81,7 @@ type allRun struct {
 	seed   uint64
 	rnd    *rand.Rand
 	limits [2]allLimits
+	plan   *faultfs.Plan // of what fails; nil: nothing does
 
 	onlyKills, noKills bool // what TestPlantedBugs tries
 	hash               maphash.Seed
@@ -126,6 +132,72 @@ func TestCrashSameNumber(t *testing.T) {
 	}
 }
 
+// crashAttempt has an attempt leave whole pages in free places, which goes back or finds
+// no room. The next transaction, which is weak, writes to the same places, and nothing of
+// it is there but its meta. The pages of the attempt must not pass for its own.
+func crashAttempt(maxDirty int64, attempt func(h *pipeHistory, plan *faultfs.Plan) error) error {
+	c := allCase{options: quietly(folio.Options{PageSize: 65536, MaxDirty: maxDirty}), setup: allFull(allPuts("key", 4, 50))}
+	x := newAllRun(&c)
+	x.plan = &faultfs.Plan{}
+	h, err := x.prepare()
+	if err != nil {
+		return err
+	}
+	if err := h.do(relaxed, allPuts("key", 4, 60)); err != nil { // it draws a number
+		return err
+	}
+	if err := attempt(h, x.plan); err != nil {
+		return err
+	}
+	if err := h.sync(); err != nil {
+		return err
+	}
+	if err := h.do(relaxed, allPuts("key", 200, 12_000)); err != nil {
+		return err
+	}
+	x.limits[1] = allLimits{singles: 1}
+	return x.cut(h, h.disk.Events(), 1)
+}
+
+func TestCrashAttempt(t *testing.T) {
+	countStates(t)
+	undone := allPuts("undone", 400, 12_000)
+	t.Run("rolled back", func(t *testing.T) {
+		require.NoError(t, crashAttempt(64*65536, func(h *pipeHistory, _ *faultfs.Plan) error {
+			err := h.update(relaxed, func(tx *folio.Tx, m *foliotest.Bucket) error {
+				undone(h, tx, m)
+				return errUndone
+			})
+			wantErr("Update", err, errUndone)
+			return nil
+		}))
+	})
+	t.Run("no room", func(t *testing.T) {
+		require.NoError(t, crashAttempt(0, func(h *pipeHistory, plan *faultfs.Plan) error {
+			plan.Add(faultfs.Fault{Op: faultfs.Write, Nth: 2, Err: syscall.ENOSPC})
+			if err := h.do(relaxed, undone); !errors.Is(err, folio.ErrNoSpace) {
+				return fmt.Errorf("without room: %v", err)
+			}
+			return nil
+		}))
+	})
+}
+
+// TestCrashRelaxedShrink: the file is cut to what the durable state and the next one need,
+// while a state is in it that nobody has flushed and that ends further back. The death of
+// the process does not take that back.
+func TestCrashRelaxedShrink(t *testing.T) {
+	x := newAllRun(&allCase{options: quietly(folio.Options{PageSize: 65536}), setup: allFull(allPuts("key", 4, 50))})
+	h, err := x.prepare()
+	require.NoError(t, err)
+	require.NoError(t, allWith(relaxed, allPuts("large", 1, 9<<20), allDelete("large", 1), allPuts("key", 1, 60))(h))
+	begun := h.disk.Events()
+	require.NoError(t, allWith(relaxed, allPuts("key", 1, 70), allPuts("key", 1, 80), allPuts("key", 1, 90))(h))
+	for cut := begun; cut <= h.disk.Events(); cut++ {
+		require.NoError(t, x.check(h, h.disk.Kill(cut), cut, true, 1), "killed at event %d", cut)
+	}
+}
+
 // allKey is a state of a disk, and what it may be: nothing is learnt from it twice.
 type allKey struct {
 	sum       uint64
@@ -160,6 +232,7 @@ func (x *allRun) history() (err error) {
 func (x *allRun) prepare() (*pipeHistory, error) {
 	c := &pipeCase{name: x.c.name, options: x.c.options, free: x.c.free}
 	h := c.history(x.seed, foliotest.NewDisk())
+	h.plan = x.plan
 	h.states = []*foliotest.Bucket{foliotest.NewBucket()}
 	if x.c.empty {
 		h.disk.Put(crashFile, nil)
@@ -180,7 +253,11 @@ func (x *allRun) prepare() (*pipeHistory, error) {
 
 func noPanic(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v", r)
+		cause, ok := r.(error)
+		if !ok {
+			cause = fmt.Errorf("%v", r)
+		}
+		*err = fmt.Errorf("panic: %w", cause)
 	}
 }
 

@@ -29,12 +29,15 @@ var allCases = []allCase{
 	{name: "mixed", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allMixed},
 	{name: "relaxed growth", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50)), run: allRelaxedGrowth},
 	{name: "weak", options: quietly(folio.Options{PageSize: 65536}), heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allWeak},
+	{name: "weak after a sync", options: quietly(folio.Options{PageSize: 65536}), heavy: true, setup: allFull(allPuts("large", 1, 2200<<10), allPuts("large", 1, 2200<<10)), run: allWeakNext},
 	{name: "two flushes", options: folio.Options{TwoFlushes: true}, setup: allFull(allPuts("key", 4, 50)), run: allFull(allPuts("key", 2, 60), allPuts("key", 1, 9000))},
 	{name: "large commit", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50)), run: allFull(allPuts("large", 1, 2200<<10), allPuts("large", 1, 70_000))},
 	{name: "spilled", options: folio.Options{MaxDirty: 8 * 4096}, setup: allFull(allPuts("key", 30, 900)), run: allSpill},
+	{name: "spilled growth", options: folio.Options{MaxDirty: 8 * 4096}, setup: allFull(allPuts("key", 4, 50)), run: allFull(allTogether(allPuts("key", 45, 800), allPuts("key", 45, 850)), allPuts("key", 1, 60))},
 	{name: "far pages", heavy: true, setup: allFull(allPuts("large", 1, 4<<20), allPuts("key", 4, 50)), run: allFull(allPuts("more", 45, 900))},
 	{name: "shrink", options: folio.Options{PageSize: 65536}, heavy: true, setup: allFull(allPuts("key", 4, 50), allPuts("large", 1, 9<<20)), run: allFull(allDelete("large", 1), allPuts("key", 1, 60), allPuts("key", 1, 70))},
 	{name: "close", setup: allFull(allPuts("key", 4, 50)), run: allClose},
+	{name: "relaxed close", options: quietly(folio.Options{}), setup: allFull(allPuts("key", 4, 50), allPuts("large", 1, 300_000), allDelete("large", 1)), run: allRelaxedClose},
 	{name: "reopen", setup: allFull(allPuts("key", 4, 50)), run: allReopen},
 }
 
@@ -49,6 +52,15 @@ func allWith(d folio.Durability, txs ...pipeTx) func(*pipeHistory) error {
 			}
 		}
 		return nil
+	}
+}
+
+// allTogether makes one transaction of several.
+func allTogether(txs ...pipeTx) pipeTx {
+	return func(h *pipeHistory, tx *folio.Tx, m *foliotest.Bucket) {
+		for _, do := range txs {
+			do(h, tx, m)
+		}
 	}
 }
 
@@ -172,6 +184,18 @@ func allWeak(h *pipeHistory) error {
 	return h.sync()
 }
 
+// allWeakNext is a weak transaction whose number follows that of the durable state. It
+// writes to pages that were written before, so that no length tells what is missing.
+func allWeakNext(h *pipeHistory) error {
+	if err := h.do(relaxed, allPuts("key", 2, 60)); err != nil {
+		return err
+	}
+	if err := h.sync(); err != nil {
+		return err
+	}
+	return h.do(relaxed, allPuts("large", 1, 2200<<10))
+}
+
 // allSpill runs a transaction larger than memory, of which a part is undone, and one
 // that is rolled back.
 func allSpill(h *pipeHistory) error {
@@ -198,6 +222,15 @@ func allSpill(h *pipeHistory) error {
 
 func allClose(h *pipeHistory) error {
 	if err := h.do(full, allPuts("key", 1, 60)); err != nil {
+		return err
+	}
+	return h.close()
+}
+
+// allRelaxedClose leaves to Close what is not durable: the durable state ends further back
+// in the file.
+func allRelaxedClose(h *pipeHistory) error {
+	if err := allWith(relaxed, allPuts("key", 1, 60), allPuts("key", 1, 70))(h); err != nil {
 		return err
 	}
 	return h.close()

@@ -29,6 +29,8 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
+	"github.com/foliodb/folio/internal/vfs"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -108,10 +110,19 @@ type pipeHistory struct {
 	first  []*foliotest.Bucket // what it may hold before Open has returned
 	opened int                 // event at which Open had returned, -1: not yet
 
+	readers []pipeReader // that stay open meanwhile
+
 	fault syncFault
-	next  int // number of the next transaction
+	plan  *faultfs.Plan // of what fails besides; nil: nothing does
+	next  int           // number of the next transaction
 	tried int
 	seen  pipeSeen
+}
+
+// pipeReader is a reader that stays open for long, and what it sees.
+type pipeReader struct {
+	tx    *folio.Tx
+	state *foliotest.Bucket
 }
 
 // pipeSeen counts what a case is about, to see that it comes up.
@@ -176,7 +187,11 @@ func (h *pipeHistory) lookForWeak() {
 // open opens the database.
 func (h *pipeHistory) open() error {
 	o := h.c.options
-	db, err := folio.OpenFS(h.disk, crashFile, 0o600, &o)
+	var fsys vfs.FS = h.disk
+	if h.plan != nil {
+		fsys = faultfs.Wrap(fsys, h.plan)
+	}
+	db, err := folio.OpenFS(fsys, crashFile, 0o600, &o)
 	if err != nil {
 		return err
 	}
@@ -196,6 +211,9 @@ func (h *pipeHistory) close() error {
 	h.seen.Groups += s.Groups
 	h.seen.TwoFlushes += s.TwoFlushes
 	h.seen.SpacePages += s.SpacePages
+	if err := h.endReaders(1); err != nil {
+		return err
+	}
 	err := h.db.Close()
 	h.db = nil
 	if err == nil {
@@ -216,11 +234,47 @@ func (h *pipeHistory) advance(few bool) error {
 			return err
 		}
 	}
+	if !few && h.rnd.IntN(3) == 0 {
+		if err := h.beginReader(); err != nil {
+			return err
+		}
+	}
 	err := h.c.run(h, few)
 	if h.c.timed && err == nil {
 		err = h.sync() // no flush comes while the disk is cut
 	}
+	if err == nil {
+		err = h.endReaders(2)
+	}
 	return err
+}
+
+// beginReader begins a reader of the newest state that can be seen.
+func (h *pipeHistory) beginReader() error {
+	tx, err := h.db.Begin(false)
+	if err != nil {
+		return err
+	}
+	n, err := txNumber(tx)
+	h.readers = append(h.readers, pipeReader{tx, h.states[n-h.base]})
+	return err
+}
+
+// endReaders makes sure that the readers see what they saw, and ends one of so many.
+func (h *pipeHistory) endReaders(of int) error {
+	var stay []pipeReader
+	for _, r := range h.readers {
+		if err := errors.Join(foliotest.Diff(r.tx, r.state), foliotest.Check(r.tx)); err != nil {
+			return fmt.Errorf("a reader: %w", err)
+		}
+		if h.rnd.IntN(of) > 0 {
+			stay = append(stay, r)
+		} else if err := r.tx.Rollback(); err != nil {
+			return err
+		}
+	}
+	h.readers = stay
+	return nil
 }
 
 // newest returns the number of the newest state.
@@ -264,6 +318,9 @@ func (h *pipeHistory) update(d folio.Durability, fn func(tx *folio.Tx, m *foliot
 		h.mu.Unlock()
 		return nil
 	})
+	if state > 0 && errors.Is(err, folio.ErrNoSpace) {
+		h.takeBack(state)
+	}
 	if err != nil {
 		return err
 	}
@@ -272,6 +329,15 @@ func (h *pipeHistory) update(d folio.Durability, fn func(tx *folio.Tx, m *foliot
 	}
 	h.mark(markAcked, state)
 	return nil
+}
+
+// takeBack takes note that there never was a state with that number, nor those that were
+// built on it.
+func (h *pipeHistory) takeBack(state int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.states = h.states[:min(len(h.states), state-h.base)]
+	h.marks = slices.DeleteFunc(h.marks, func(m pipeMark) bool { return m.state >= state })
 }
 
 // look reads the number of the newest state that a reader sees. In a database with
@@ -286,12 +352,18 @@ func (h *pipeHistory) look() error {
 
 func stateNumber(db *folio.DB) (n int, err error) {
 	err = db.View(func(tx *folio.Tx) error {
-		if b := tx.Bucket([]byte("number")); b != nil {
-			n, err = strconv.Atoi(string(b.Get([]byte("n"))))
-		}
+		n, err = txNumber(tx)
 		return err
 	})
 	return n, err
+}
+
+func txNumber(tx *folio.Tx) (int, error) {
+	b := tx.Bucket([]byte("number"))
+	if b == nil {
+		return 0, nil
+	}
+	return strconv.Atoi(string(b.Get([]byte("n"))))
 }
 
 // sync makes everything durable.

@@ -70,6 +70,7 @@ func TestBackupWhileWriting(t *testing.T) {
 	tx, err := db.Begin(false)
 	require.NoError(t, err)
 	want := m.Clone()
+	change() // the snapshot is not the newest
 	writes := 0
 	w := &interrupted{before: func() {
 		writes++

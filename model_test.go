@@ -208,6 +208,8 @@ type modelSnap struct {
 // modelFailure is the panic that ends a run.
 type modelFailure struct{ error }
 
+func (f modelFailure) Unwrap() error { return f.error }
+
 func failf(format string, args ...any) { panic(modelFailure{fmt.Errorf(format, args...)}) }
 
 func must(err error) {

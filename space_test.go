@@ -212,6 +212,37 @@ func TestLongReader(t *testing.T) {
 	}
 }
 
+// TestManyReaders has a reader of each of many states, in all the slots that there are: all
+// of them keep their pages.
+func TestManyReaders(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t, nil)
+	put := func(i int) {
+		noErr(t, db.Update(func(tx *folio.Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			must(err)
+			return b.Put([]byte("key"), bytes.Repeat(number(i), 500))
+		}))
+	}
+	var readers []*folio.Tx
+	for i := range 3 * 64 {
+		put(i)
+		tx, err := db.Begin(false)
+		noErr(t, err)
+		readers = append(readers, tx)
+	}
+	for i := range 8 {
+		put(1000 + i)
+	}
+	for i, tx := range readers {
+		if v := tx.Bucket([]byte("b")).Get([]byte("key")); !bytes.Equal(v, bytes.Repeat(number(i), 500)) {
+			t.Fatalf("reader %d sees %.20q", i, v)
+		}
+		noErr(t, foliotest.Check(tx))
+		noErr(t, tx.Rollback())
+	}
+}
+
 // TestRandomUpdates overwrites random keys for as long as it takes to replace each
 // page several times: commits stay in few pieces, and the file does not grow.
 func TestRandomUpdates(t *testing.T) {

@@ -132,3 +132,36 @@ func BenchmarkLoad(b *testing.B) {
 		b.ReportMetric(float64(len(buf))/200_000, "B/extent")
 	})
 }
+
+func TestHoldRules(t *testing.T) { // F19
+	one := []freelist.Extent{ext(5, 1)}
+	thrice := [][]byte{slices.Concat(deltaOf(10, nil, one), deltaOf(20, one, nil), deltaOf(30, nil, one))}
+	checkpoint := withFree(ext(5, 1)).AppendCheckpoint(nil)
+	for _, tc := range []struct {
+		name       string
+		checkpoint []byte
+		by         page.TxID // checkpoint
+		deltas     [][]byte
+		live       []page.TxID // when the list is loaded
+		later      []page.TxID
+		held       bool // later
+	}{
+		{"freed after the snapshot", nil, 0, thrice, []page.TxID{9}, []page.TxID{9}, true},
+		{"freed by the transaction after it", nil, 0, thrice, []page.TxID{29}, []page.TxID{29}, true},
+		{"freed by the snapshot itself", nil, 0, thrice, []page.TxID{30}, []page.TxID{30}, false},
+		{"freed twice, the newer reader stays", nil, 0, thrice, []page.TxID{9, 25}, []page.TxID{25}, true},
+		{"freed twice, the older reader stays", nil, 0, thrice, []page.TxID{9, 25}, []page.TxID{9}, true},
+		{"nobody stays", nil, 0, thrice, []page.TxID{9, 25}, nil, false},
+		{"a checkpoint after the snapshot", checkpoint, 10, nil, []page.TxID{9}, []page.TxID{9}, true},
+		{"the snapshot of the checkpoint", checkpoint, 10, nil, []page.TxID{10}, []page.TxID{10}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l, err := freelist.Load(tc.checkpoint, tc.deltas, 10)
+			require.NoError(t, err)
+			require.NoError(t, l.HoldSince(tc.live[0], tc.by, tc.deltas))
+			l.Release(tc.later, 30, 30)
+			require.NoError(t, l.Verify())
+			require.Equal(t, tc.held, l.Free() == 0)
+		})
+	}
+}
