@@ -1,0 +1,71 @@
+package folio
+
+import (
+	"encoding/binary"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/vfs"
+)
+
+// TestMoveLooksFirst: a page can be moved by who has never read it. What is wrong with
+// it must not get a new checksum, and the trust of a page that this process has written.
+func TestMoveLooksFirst(t *testing.T) {
+	const pageSize = 4096
+	for name, tc := range map[string]struct {
+		damage func(p page.Page, id page.ID, fileID uint64)
+		ok     bool
+	}{
+		"whole":    {func(page.Page, page.ID, uint64) {}, true},
+		"checksum": {func(p page.Page, _ page.ID, _ uint64) { p[pageSize-1] ^= 1 }, false},
+		"birth": {func(p page.Page, id page.ID, fileID uint64) {
+			p.SetTxID(p.TxID() - 1)
+			p.Seal(id, fileID)
+		}, false},
+		"structure": {func(p page.Page, id page.ID, fileID uint64) {
+			binary.LittleEndian.PutUint16(p[page.OffCount:], 60000)
+			p.Seal(id, fileID)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			db, err := openFS(fs, "db", 0o600, Options{})
+			require.NoError(t, err)
+			require.NoError(t, db.Update(func(tx *Tx) error {
+				b, err := tx.CreateBucket([]byte("b"))
+				for i := range uint32(100) {
+					require.NoError(t, err)
+					err = b.Put(binary.BigEndian.AppendUint32(nil, i), make([]byte, 100))
+				}
+				return err
+			}))
+			require.NoError(t, db.Close())
+			db, err = openFS(fs, "db", 0o600, Options{})
+			require.NoError(t, err)
+
+			f, err := fs.OpenFile("db", os.O_RDWR, 0)
+			require.NoError(t, err)
+			p := make(page.Page, pageSize)
+			id := page.FirstID
+			for ; p.Kind() != page.KindLeaf; id++ {
+				_, err = f.ReadAt(p, int64(id+1)*pageSize)
+				require.NoError(t, err)
+			}
+			birth := p.TxID()
+			tc.damage(p, id, db.current.Load().meta.FileID)
+			_, err = f.WriteAt(p, int64(id)*pageSize)
+			require.NoError(t, err)
+
+			tx, err := db.Begin(true)
+			require.NoError(t, err)
+			_, ok := db.newCommit(tx.group).move(id, birth)
+			require.Equal(t, tc.ok, ok)
+			require.NoError(t, tx.Rollback())
+			require.NoError(t, f.Close())
+			require.NoError(t, db.Close())
+		})
+	}
+}
