@@ -125,7 +125,9 @@ func (c *commit) prepare(g *group) error {
 	if invariants.Enabled {
 		c.checkCollected()
 	}
-	for _, f := range c.pagesFreed() {
+	freed := c.pagesFreed()
+	c.freed = slices.Grow(c.freed, len(freed))
+	for _, f := range freed {
 		c.stats.Freed += int64(f.n)
 		if err := c.free(f.extent(), f.birth); err != nil {
 			return err
@@ -183,7 +185,9 @@ func (c *commit) giveBack(e freelist.Extent) {
 
 // collectAll lists every dirty page of the tree.
 func (c *commit) collectAll(root btree.Header) {
-	c.leaves, c.runs, c.branches, c.units, c.pages = nil, nil, nil, nil, c.s.pages
+	n := len(c.s.dirty)
+	c.leaves, c.runs, c.branches, c.units = make([]int, 0, n), nil, make([]int, 0, n), make([]unit, 0, n+1)
+	c.pages = c.s.pages
 	if root.Root&dirtyBit != 0 {
 		c.collect(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
 	}
@@ -295,6 +299,7 @@ func (c *commit) recordUnits() {
 		return
 	}
 	m.Record = c.db.unsynced.record(c.freed)
+	m.Record = slices.Grow(m.Record, len(c.units))
 	for _, u := range c.units {
 		m.Record = append(m.Record, meta.Unit{ID: u.id})
 	}

@@ -73,7 +73,10 @@ type store struct {
 
 // newStore returns an empty store over a snapshot.
 func newStore(r reader, buffers *bufferPool) *store {
-	return &store{reader: r, buffers: buffers, epoch: 1}
+	return &store{
+		reader: r, buffers: buffers, epoch: 1,
+		dirty: make([]dirtyPage, 0, 8), freed: make([]freedRun, 0, 8),
+	}
 }
 
 // mark is a state that a store can go back to (D2).

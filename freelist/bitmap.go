@@ -35,7 +35,10 @@ var allFree = func() *chunk {
 // bitmap is a set of pages. The zero value is empty.
 type bitmap struct {
 	chunks []*chunk // by id >> chunkBits
+	spare  []*chunk // empty ones, for the next pages
 }
+
+const maxSpare = 64
 
 // set puts the pages of e, none of which is in the set, into it.
 func (m *bitmap) set(e Extent) {
@@ -71,7 +74,7 @@ func (m *bitmap) change(e Extent, fn func(c *chunk, word int, mask uint64), from
 			continue
 		}
 		if *slot == from {
-			*slot = new(chunk)
+			*slot = m.take()
 			if from != nil {
 				**slot = *from
 			}
@@ -84,8 +87,22 @@ func (m *bitmap) change(e Extent, fn func(c *chunk, word int, mask uint64), from
 		}
 		if c.free == full {
 			*slot = to
+			if full == 0 && len(m.spare) < maxSpare {
+				m.spare = append(m.spare, c)
+			}
 		}
 	}
+}
+
+// take returns an empty chunk.
+func (m *bitmap) take() *chunk {
+	n := len(m.spare) - 1
+	if n < 0 {
+		return new(chunk)
+	}
+	c := m.spare[n]
+	m.spare = m.spare[:n]
+	return c
 }
 
 // word returns 64 bits, from page 64*i on.

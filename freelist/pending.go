@@ -160,7 +160,7 @@ func (l *List) reuse(es []Extent) {
 func hang(bins []*bin, key page.TxID, e entry) []*bin {
 	i, ok := findBin(bins, key)
 	if !ok {
-		bins = slices.Insert(bins, i, &bin{key: key})
+		bins = slices.Insert(bins, i, &bin{key: key, entries: make([]entry, 0, 8)})
 	}
 	bins[i].entries = append(bins[i].entries, e)
 	bins[i].pages += e.Len
