@@ -228,7 +228,7 @@ func freshViews(s store, keys [][]byte, workers int) error {
 // commits overwrites random keys durably, 1 and 100 a transaction.
 func (r *run) commits(s store) error {
 	rnd := rand.New(rand.NewPCG(r.seed, 0))
-	for _, w := range []struct{ n, puts int }{{1000, 1}, {200, 100}} {
+	for _, w := range []struct{ n, puts int }{{10_000, 1}, {1000, 100}} {
 		err := r.measure(fmt.Sprintf("durable tx, puts: %d", w.puts), w.n, func() error {
 			for range w.n {
 				if err := s.update(func(b bucket) error { return r.overwrite(b, rnd, w.puts) }); err != nil {
