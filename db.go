@@ -114,14 +114,16 @@ func (db *DB) beginRead() (*Tx, error) {
 	for {
 		now, err := db.newest()
 		if err != nil {
-			leave(tx.slot)
+			db.readers.leave(tx.slot)
 			return nil, err
 		}
 		if now == snap || bugs.On(bugs.LookedOnce) {
 			break
 		}
 		snap = now
-		tx.slot.TxID.Store(uint64(snap.meta.TxID))
+		if err := db.readers.move(tx.slot, snap.meta.TxID); err != nil {
+			return nil, err
+		}
 	}
 	tx.begin(db, snap)
 	tx.root.sequence = snap.meta.Root.Sequence
@@ -289,7 +291,7 @@ func (db *DB) Close() error {
 	defer db.token.release()
 	db.seen.close()
 	snap := db.current.Swap(nil)
-	for wait := 10 * time.Microsecond; len(db.readers.live()) > 0; wait = min(2*wait, 5*time.Millisecond) {
+	for wait := 10 * time.Microsecond; db.readers.known() && len(db.readers.live()) > 0; wait = min(2*wait, 5*time.Millisecond) {
 		time.Sleep(wait)
 	}
 	var err error
@@ -309,7 +311,7 @@ func (db *DB) release() error {
 	if db.file != nil {
 		errs = append(errs, db.file.Unlock())
 	}
-	if db.pager != nil {
+	if db.pager != nil && db.readers.known() {
 		errs = append(errs, db.pager.Close()) // closes the file
 	} else if db.file != nil {
 		errs = append(errs, db.file.Close())

@@ -33,6 +33,7 @@ import (
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -140,7 +141,7 @@ func (db *DB) becameDurable(snap *snapshot) {
 	db.durableTx.Store(uint64(snap.meta.TxID))
 	db.unsynced = unsynced{}
 	if db.side != nil {
-		db.side.Counters().Durable.Store(uint64(snap.meta.TxID))
+		db.side.Count(func(n *sidecar.Counters) { n.Durable.Store(uint64(snap.meta.TxID)) })
 	}
 }
 

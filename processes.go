@@ -129,7 +129,14 @@ func (db *DB) attach(wait func() error) (err error) {
 	if info, err := os.Stat(db.path); err == nil {
 		mode = info.Mode().Perm()
 	}
-	db.side, err = sidecar.Open(db.file, followLinks(db.path), sidecar.Options{Role: role, Mode: mode, Wait: wait})
+	db.side, err = sidecar.Open(db.file, followLinks(db.path), sidecar.Options{
+		Role: role, Mode: mode, Wait: wait,
+		OnFault: func(err error) {
+			if db.pager != nil {
+				db.pager.Latch(err)
+			}
+		},
+	})
 	if err != nil {
 		db.side = nil
 		return err
@@ -224,6 +231,14 @@ func (db *DB) recoverBeside(wait func() error) error {
 		if err := wait(); err != nil {
 			return fmt.Errorf("%w: a flush has failed, and others read what it was to make durable", err)
 		}
+	}
+	return nil
+}
+
+// sideFault returns why the lock file can no longer be relied on, or nil.
+func sideFault(side *sidecar.Sidecar) error {
+	if err := side.Err(); err != nil {
+		return fmt.Errorf("folio: %w: %w", ErrFault, err)
 	}
 	return nil
 }
@@ -329,6 +344,9 @@ func (db *DB) reaches(m *meta.Meta) error {
 func (db *DB) published() (m meta.Meta, slot int, seq uint64, err error) {
 	var b [meta.Size]byte
 	seq = db.side.Read(b[:])
+	if err := sideFault(db.side); err != nil {
+		return m, slot, seq, err
+	}
 	for slot = range page.NumMetas {
 		if m, err = meta.Decode(b[:], slot); err == nil || errors.Is(err, ErrVersionMismatch) {
 			break

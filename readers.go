@@ -43,8 +43,29 @@ func (t *readerTable) useSidecar(side *sidecar.Sidecar, slots []sidecar.Slot) {
 	t.blocks.Store(&[][]sidecar.Slot{slots})
 }
 
+// guard runs fn, which uses slots, and returns an error if the system could not supply
+// them.
+func (t *readerTable) guard(fn func()) error {
+	if t.side == nil {
+		fn()
+	} else if !t.side.Guard(fn) {
+		return sideFault(t.side)
+	}
+	return nil
+}
+
 // enter claims a free slot for txid.
-func (t *readerTable) enter(txid page.TxID) (*sidecar.Slot, error) {
+func (t *readerTable) enter(txid page.TxID) (s *sidecar.Slot, err error) {
+	if t.side == nil {
+		return t.claim(txid)
+	}
+	if fault := t.guard(func() { s, err = t.claim(txid) }); fault != nil {
+		return nil, fault
+	}
+	return s, err
+}
+
+func (t *readerTable) claim(txid page.TxID) (*sidecar.Slot, error) {
 	for {
 		blocks := *t.blocks.Load()
 		for _, b := range slices.Backward(blocks) {
@@ -88,32 +109,50 @@ func (t *readerTable) more(n int) error {
 	return nil
 }
 
-func leave(s *sidecar.Slot) { s.TxID.Store(0) }
+// move gives slot s, which has been claimed, to a newer snapshot; 0 frees it.
+func (t *readerTable) move(s *sidecar.Slot, txid page.TxID) error {
+	if t.side == nil {
+		s.TxID.Store(uint64(txid))
+		return nil
+	}
+	return t.guard(func() { s.TxID.Store(uint64(txid)) })
+}
+
+// leave frees slot s. If that is not possible, it stays taken.
+func (t *readerTable) leave(s *sidecar.Slot) { _ = t.move(s, 0) }
 
 // live returns the snapshots that are being read, ascending, each once.
 func (t *readerTable) live() []page.TxID {
 	var live []page.TxID
-	for _, b := range *t.blocks.Load() {
-		for i := range b {
-			if id := b[i].TxID.Load(); id != 0 {
-				live = append(live, page.TxID(id))
+	_ = t.guard(func() {
+		for _, b := range *t.blocks.Load() {
+			for i := range b {
+				if id := b[i].TxID.Load(); id != 0 {
+					live = append(live, page.TxID(id))
+				}
 			}
 		}
-	}
+	})
 	slices.Sort(live)
 	return slices.Compact(live)
 }
 
+// known tells whether live returns all readers. If not, there may be some at any time,
+// and what they read must stay mapped.
+func (t *readerTable) known() bool { return t.side == nil || t.side.Err() == nil }
+
 // counts returns how many readers there are, and how many there have been.
 func (t *readerTable) counts() (open int, begun uint64) {
-	for _, b := range *t.blocks.Load() {
-		for i := range b {
-			if b[i].TxID.Load() != 0 {
-				open++
+	_ = t.guard(func() {
+		for _, b := range *t.blocks.Load() {
+			for i := range b {
+				if b[i].TxID.Load() != 0 {
+					open++
+				}
+				begun += b[i].Begun.Load()
 			}
-			begun += b[i].Begun.Load()
 		}
-	}
+	})
 	return open, begun
 }
 

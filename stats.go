@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -138,7 +139,7 @@ func (db *DB) Stats() Stats {
 	p := db.pager.Stats()
 	s.FileSize, s.Size = p.FileSize, int64(snap.meta.HighWater)*int64(db.pageSize)
 	if db.follows {
-		s.FileSize = int64(db.side.Counters().FileSize.Load())
+		db.side.Count(func(n *sidecar.Counters) { s.FileSize = int64(n.FileSize.Load()) })
 	}
 	s.Flushes, s.Writes, s.PageWrites, s.ByteWrites = p.Syncs, p.Writes, p.PagesWritten, p.BytesWritten
 	return s

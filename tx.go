@@ -284,8 +284,9 @@ func (tx *Tx) close() {
 		// Whatever becomes of the others, this one is rolled back.
 		_ = tx.abandon()
 	default:
+		db := tx.db
 		tx.db = nil
-		leave(tx.slot)
+		db.readers.leave(tx.slot)
 	}
 }
 

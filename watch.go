@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/sidecar"
 )
 
 // Process is one handle of the file: a process that has opened it, or one of several
@@ -73,13 +74,14 @@ func (db *DB) Activity() (Activity, bool) {
 	if err != nil {
 		return Activity{}, false
 	}
-	n, ps := db.side.Counters(), int64(db.pageSize)
-	return Activity{
-		TxID: int(snap.meta.TxID), Durable: int(n.Durable.Load()),
-		Groups: n.Commits.Load(), Transactions: n.Transactions.Load(), Pages: n.Pages.Load(),
-		Bytes: n.Bytes.Load(), Flushes: n.Flushes.Load(), FileSize: int64(n.FileSize.Load()),
-		Size: int64(n.HighWater.Load()) * ps, Free: int64(n.FreePages.Load()) * ps,
-	}, true
+	a, ps := Activity{TxID: int(snap.meta.TxID)}, int64(db.pageSize)
+	db.side.Count(func(n *sidecar.Counters) {
+		a.Durable, a.FileSize = int(n.Durable.Load()), int64(n.FileSize.Load())
+		a.Groups, a.Transactions, a.Pages = n.Commits.Load(), n.Transactions.Load(), n.Pages.Load()
+		a.Bytes, a.Flushes = n.Bytes.Load(), n.Flushes.Load()
+		a.Size, a.Free = int64(n.HighWater.Load())*ps, int64(n.FreePages.Load())*ps
+	})
+	return a, db.side.Err() == nil
 }
 
 // report tells other processes what commit c, which has been published, has done. It
@@ -88,11 +90,12 @@ func (db *DB) report(c *commit) {
 	if db.side == nil {
 		return
 	}
-	n := db.side.Counters()
-	n.Commits.Add(1)
-	n.Transactions.Add(uint64(c.stats.Commits))
-	n.Pages.Add(uint64(c.stats.Pages + c.stats.RunPages + c.stats.SpacePages))
-	n.Bytes.Add(uint64(c.stats.bytes(db.pageSize)))
+	db.side.Count(func(n *sidecar.Counters) {
+		n.Commits.Add(1)
+		n.Transactions.Add(uint64(c.stats.Commits))
+		n.Pages.Add(uint64(c.stats.Pages + c.stats.RunPages + c.stats.SpacePages))
+		n.Bytes.Add(uint64(c.stats.bytes(db.pageSize)))
+	})
 	db.reportFlushes()
 	db.reportState()
 }
@@ -102,18 +105,22 @@ func (db *DB) reportFlushes() {
 	if db.side == nil {
 		return
 	}
-	n, syncs := db.side.Counters(), db.pager.Stats().Syncs
-	n.Flushes.Add(syncs - db.reported)
+	syncs := db.pager.Stats().Syncs
+	db.side.Count(func(n *sidecar.Counters) {
+		n.Flushes.Add(syncs - db.reported)
+		n.Durable.Store(db.durableTx.Load())
+	})
 	db.reported = syncs
-	n.Durable.Store(db.durableTx.Load())
 }
 
 // reportState tells other processes what the file is like.
 func (db *DB) reportState() {
-	n, m := db.side.Counters(), &db.current.Load().meta
-	n.FileSize.Store(uint64(db.pager.FileSize()))
-	n.HighWater.Store(uint64(m.HighWater))
-	n.FreePages.Store(m.Freelist.FreePages)
+	m := &db.current.Load().meta
+	db.side.Count(func(n *sidecar.Counters) {
+		n.FileSize.Store(uint64(db.pager.FileSize()))
+		n.HighWater.Store(uint64(m.HighWater))
+		n.FreePages.Store(m.Freelist.FreePages)
+	})
 }
 
 // retained returns how many bytes the snapshot txid retains, and tells other processes.

@@ -62,7 +62,7 @@ func Open(data vfs.File, path string, o Options) (*Sidecar, error) {
 	}
 	s := &Sidecar{
 		data: data, locks: locks, path: path, name: path + "-lock",
-		role: o.Role, mode: o.mode(), owner: rand.Uint64(),
+		role: o.Role, mode: o.mode(), owner: rand.Uint64(), onFault: o.OnFault,
 		own: make([]bool, maxBlocks),
 	}
 	s.tx.init()

@@ -34,7 +34,9 @@ func (s *Sidecar) Ready() error {
 	if !s.mutexHeld || s.closed {
 		return nil
 	}
-	s.head.ready.Store(1)
+	if !s.Guard(func() { s.head.ready.Store(1) }) {
+		return s.Err()
+	}
 	return s.unlockMutex()
 }
 
@@ -48,7 +50,7 @@ func (s *Sidecar) Close() error {
 		return nil
 	}
 	s.closed = true
-	s.freeBlocks()
+	s.Guard(s.freeBlocks) // H3
 	var errs []error
 	if m, ok := s.mapping.(vfs.Vacater); ok {
 		errs = append(errs, m.Vacate())

@@ -27,10 +27,14 @@ type InUse struct {
 
 // Processes returns who has claimed slots, in the order of their blocks. A handle
 // that has not is not shown. What is read at different times may not fit together.
-func (s *Sidecar) Processes() []Process {
+func (s *Sidecar) Processes() (list []Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []Process
+	s.Guard(func() { list = s.processes() })
+	return list
+}
+
+func (s *Sidecar) processes() (list []Process) {
 	index := map[uint64]int{} // by owner
 	for i := range s.blocks() {
 		b := s.block(i)

@@ -19,9 +19,16 @@ func (s *Sidecar) meta(seq uint64) *metaWords {
 }
 
 // Publish makes meta, of at most MetaSize bytes, the newest, and returns its
-// number. What is behind it in the buffer stays what it was. Only who may write to
-// the database may call it, not concurrently.
-func (s *Sidecar) Publish(meta []byte) uint64 {
+// number, or 0 after a fault. What is behind it in the buffer stays what it was. Only who
+// may write to the database may call it, not concurrently.
+func (s *Sidecar) Publish(meta []byte) (seq uint64) {
+	if !s.Guard(func() { seq = s.publish(meta) }) {
+		return 0
+	}
+	return seq
+}
+
+func (s *Sidecar) publish(meta []byte) uint64 {
 	seq := s.head.seq.Load() + 1
 	words := s.meta(seq)
 	whole := len(meta) / 8
@@ -46,14 +53,24 @@ func (w *metaWord) set(v uint64) {
 }
 
 // Seq returns the number of the newest meta; 0: there is none.
-func (s *Sidecar) Seq() uint64 { return s.head.seq.Load() }
+func (s *Sidecar) Seq() (seq uint64) {
+	s.Guard(func() { seq = s.head.seq.Load() })
+	return seq
+}
 
 // Read copies the newest meta, as much of it as dst holds, and returns its number.
 // If that is 0, dst is as it was.
 func (s *Sidecar) Read(dst []byte) (seq uint64) {
 	dst = dst[:min(len(dst), MetaSize)]
+	if !s.Guard(func() { seq = s.read(dst) }) {
+		return 0
+	}
+	return seq
+}
+
+func (s *Sidecar) read(dst []byte) uint64 {
 	for {
-		seq = s.head.seq.Load()
+		seq := s.head.seq.Load()
 		if seq == 0 {
 			return 0
 		}

@@ -20,6 +20,10 @@ const reserveStep = 64
 // Written notes extents, which are any two numbers, before the Publish of a meta that
 // refers to them. Only who may write to the database may call it, not concurrently.
 func (s *Sidecar) Written(extents iter.Seq2[uint64, uint64]) {
+	s.Guard(func() { s.note(extents) })
+}
+
+func (s *Sidecar) note(extents iter.Seq2[uint64, uint64]) {
 	r := &s.head.ring
 	pos, reserved := r.head.Load(), r.reserve.Load()
 	for start, n := range extents {
@@ -41,6 +45,13 @@ func (s *Sidecar) Written(extents iter.Seq2[uint64, uint64]) {
 // then, and now is the place to go on from after having looked at everything. So a
 // position that is too high, like math.MaxUint64, asks where to begin.
 func (s *Sidecar) Changes(since uint64, visit func(start, n uint64)) (now uint64, ok bool) {
+	if !s.Guard(func() { now, ok = s.changes(since, visit) }) {
+		return since, false
+	}
+	return now, ok
+}
+
+func (s *Sidecar) changes(since uint64, visit func(start, n uint64)) (now uint64, ok bool) {
 	r := &s.head.ring
 	now = r.head.Load()
 	if since > now || now-since > ringEntries {

@@ -64,6 +64,8 @@ type Options struct {
 	// millisecond, without an end; with a random time, two that keep getting in
 	// each other's way part sooner.
 	Wait func() error
+	// OnFault, if not nil, is told once when the mapping has failed: see Err.
+	OnFault func(error)
 }
 
 func (o *Options) mode() fs.FileMode {
@@ -96,6 +98,9 @@ type Sidecar struct {
 	first     bool
 	written   atomic.Uint64 // blocks that are in the file, at least
 
+	broken  atomic.Bool // H2
+	onFault func(error)
+
 	mu        sync.Mutex
 	own       []bool // blocks
 	mutexHeld bool   // Open was First, and Ready was not called yet
@@ -117,13 +122,15 @@ func waiter(wait func() error) func() error {
 
 func (s *Sidecar) block(i int) *block { return overlay[block](s.bytes, blocksOff+i*pageSize) }
 
-// Counters returns the numbers for watchers. Who writes changes them; anybody may
+// Count calls fn with the numbers for watchers. Who writes changes them; anybody may
 // look.
-func (s *Sidecar) Counters() *Counters { return &s.head.counters }
+func (s *Sidecar) Count(fn func(*Counters)) { s.Guard(func() { fn(&s.head.counters) }) }
 
 // SetFailed tells everybody that a sync of the data file has failed, so that what
 // is durable is unknown. It stays until a First begins anew.
-func (s *Sidecar) SetFailed() { s.head.failed.Store(1) }
+func (s *Sidecar) SetFailed() { s.Guard(func() { s.head.failed.Store(1) }) }
 
-// Failed tells whether SetFailed was called, by whomever.
-func (s *Sidecar) Failed() bool { return s.head.failed.Load() != 0 }
+// Failed tells whether SetFailed was called, by whomever, or Err is not nil.
+func (s *Sidecar) Failed() (failed bool) {
+	return !s.Guard(func() { failed = s.head.failed.Load() != 0 }) || failed || s.broken.Load()
+}

@@ -45,7 +45,9 @@ func (s *Sidecar) Claim() ([]Slot, error) {
 		if err := s.writeBlock(i); err != nil {
 			return nil, errors.Join(err, s.unlockBlock(i))
 		}
-		s.countBlock(i)
+		if !s.Guard(func() { s.countBlock(i) }) {
+			return nil, errors.Join(s.Err(), s.unlockBlock(i))
+		}
 		s.own[i] = true
 		return s.block(i).slots[:], nil
 	}
@@ -123,11 +125,16 @@ func (b *block) free() {
 }
 
 // Live returns the txids in the slots of living owners, this handle's included, in no
-// order, each as often as it is there. Slots of dead owners are freed.
-func (s *Sidecar) Live() []uint64 {
+// order, each as often as it is there. Slots of dead owners are freed. After a fault
+// some can be missing (H2).
+func (s *Sidecar) Live() (live []uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var live []uint64
+	s.Guard(func() { live = s.live() })
+	return live
+}
+
+func (s *Sidecar) live() (live []uint64) {
 	for i := range s.blocks() {
 		b, before := s.block(i), len(live)
 		for j := range b.slots {
@@ -156,6 +163,10 @@ func (s *Sidecar) reap(i int) bool {
 
 // Retain notes in all slots with the txid how much cannot be reused because of it.
 func (s *Sidecar) Retain(txid uint64, bytes uint64) {
+	s.Guard(func() { s.retain(txid, bytes) })
+}
+
+func (s *Sidecar) retain(txid uint64, bytes uint64) {
 	for i := range s.blocks() {
 		b := s.block(i)
 		for j := range b.slots {

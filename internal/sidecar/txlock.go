@@ -79,7 +79,8 @@ func (s *Sidecar) UnlockTx() error {
 // OthersWait tells whether another handle waits in LockTx. Who has the turn to write
 // and waits for nobody else asks it.
 func (s *Sidecar) OthersWait() bool {
-	if s.head.waiting.Load() == 0 {
+	var waiting uint64
+	if s.Guard(func() { waiting = s.head.waiting.Load() }) && waiting == 0 {
 		return false
 	}
 	_, held, err := s.fileLocks.RangeHeld(byteQueue, 1, true)
@@ -104,9 +105,11 @@ func (s *Sidecar) lockX(ctx context.Context) error {
 	if _, err := s.fileLocks.TryLockRange(byteQueue, 1, false); err != nil {
 		return err
 	}
-	s.head.waiting.Add(1)
+	if !s.Guard(func() { s.head.waiting.Add(1) }) {
+		return errors.Join(s.Err(), s.fileLocks.UnlockRange(byteQueue, 1))
+	}
 	defer func() {
-		s.head.waiting.Add(^uint64(0))
+		s.Guard(func() { s.head.waiting.Add(^uint64(0)) })
 		_ = s.fileLocks.UnlockRange(byteQueue, 1) // if it stays, others ask in vain
 	}()
 	p := s.want()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,7 +175,8 @@ func TestTxOfGoroutines(t *testing.T) {
 						errs <- err
 						return
 					}
-					c := &h.Counters().Commits
+					var c *atomic.Uint64
+					h.Count(func(n *sidecar.Counters) { c = &n.Commits })
 					c.Store(c.Load() + 1)
 					if err := h.UnlockTx(); err != nil {
 						errs <- err
@@ -189,7 +191,7 @@ func TestTxOfGoroutines(t *testing.T) {
 	for err := range errs {
 		require.NoError(t, err)
 	}
-	require.EqualValues(t, handles*goroutines*rounds, first.Counters().Commits.Load())
+	first.Count(func(n *sidecar.Counters) { require.EqualValues(t, handles*goroutines*rounds, n.Commits.Load()) })
 }
 
 // TestSettled: a handle knows whether another one has had the turn since.
