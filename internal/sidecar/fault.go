@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"unsafe"
 )
 
 // ErrFault is what Err returns, wrapped.
@@ -50,11 +49,7 @@ func (s *Sidecar) faulted(r any) bool {
 		runtime.Error
 		Addr() uintptr
 	})
-	if !ok || len(s.bytes) == 0 {
-		return false
-	}
-	start := uintptr(unsafe.Pointer(unsafe.SliceData(s.bytes)))
-	return fault.Addr()-start < uintptr(len(s.bytes))
+	return ok && fault.Addr()-address(s.bytes) < uintptr(len(s.bytes))
 }
 
 // fault is H2.

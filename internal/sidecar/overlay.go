@@ -23,6 +23,9 @@ func overlay[T header | metaWords | block | [ringEntries]ringEntry](b []byte, of
 	return (*T)(unsafe.Pointer(unsafe.SliceData(b)))
 }
 
+// address returns where mapped bytes are.
+func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
 // The sizes that all of this rests on: a difference does not compile.
 var (
 	_ [0]byte = [unsafe.Sizeof(Slot{}) - 64]byte{}
