@@ -1,6 +1,7 @@
 package folio_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
+	"github.com/foliodb/folio/internal/page"
 )
 
 // TestScrubLive scrubs while others write: it sees its own snapshot, and no damage.
@@ -53,34 +55,53 @@ func TestScrubLive(t *testing.T) {
 // kind, and for the meta page that is not in use.
 func TestScrubFinds(t *testing.T) {
 	_, file, _ := specimenFile(t, true, 4096)
+	disk := foliotest.NewDisk()
+	disk.Put("db", file)
+	db, err := folio.OpenFS(disk, "db", 0o600, &folio.Options{ReadOnly: true})
+	noErr(t, err)
+	fileID := db.Info().FileID
+	noErr(t, db.Close())
 	for id := range len(file) / 4096 {
 		if id > 40 && id%7 != 0 {
 			continue
 		}
-		content := append([]byte(nil), file...)
-		content[id*4096+100] ^= 1
-		disk := foliotest.NewDisk()
-		disk.Put("db", content)
-		db, err := folio.OpenFS(disk, "db", 0o600, &folio.Options{ReadOnly: true})
-		noErr(t, err)
-		noErr(t, db.View(func(tx *folio.Tx) error {
-			var check, scrub []string
-			for err := range tx.Check() {
-				check = append(check, err.Error())
-			}
-			err := tx.Scrub(context.Background(), folio.ScrubOptions{Rate: -1, Found: func(c *folio.CheckError) {
-				scrub = append(scrub, c.Error())
-			}})
-			if id < 2 {
-				check = append(check, fmt.Sprintf("the file is damaged: page %d: meta page: wrong checksum", id))
-			}
-			if fmt.Sprint(check) != fmt.Sprint(scrub) || (err != nil) != (len(check) > 0) || err != nil && !errors.Is(err, folio.ErrCorrupt) {
-				return fmt.Errorf("page %d: check %q, scrub %q, %w", id, check, scrub, err)
-			}
-			return nil
-		}))
-		noErr(t, db.Close())
+		content := bytes.Clone(file)
+		p := page.Page(content[id*4096:][:4096])
+		p[100] ^= 1
+		scrubFinds(t, id, content)
+		if k := p.Kind(); id >= page.NumMetas && (k == page.KindLeaf || k == page.KindBranch) {
+			p[100] ^= 1
+			p.SetTxID(p.TxID() - 1) // one that a lost write has left
+			p.Seal(page.ID(id), fileID)
+			scrubFinds(t, id, content)
+		}
 	}
+}
+
+// scrubFinds compares what Check and Scrub find in a file whose page id is damaged.
+func scrubFinds(t *testing.T, id int, content []byte) {
+	t.Helper()
+	disk := foliotest.NewDisk()
+	disk.Put("db", content)
+	db, err := folio.OpenFS(disk, "db", 0o600, &folio.Options{ReadOnly: true})
+	noErr(t, err)
+	noErr(t, db.View(func(tx *folio.Tx) error {
+		var check, scrub []string
+		for err := range tx.Check() {
+			check = append(check, err.Error())
+		}
+		err := tx.Scrub(context.Background(), folio.ScrubOptions{Rate: -1, Found: func(c *folio.CheckError) {
+			scrub = append(scrub, c.Error())
+		}})
+		if id < page.NumMetas {
+			check = append(check, fmt.Sprintf("the file is damaged: page %d: meta page: wrong checksum", id))
+		}
+		if fmt.Sprint(check) != fmt.Sprint(scrub) || (err != nil) != (len(check) > 0) || err != nil && !errors.Is(err, folio.ErrCorrupt) {
+			return fmt.Errorf("page %d: check %q, scrub %q, %w", id, check, scrub, err)
+		}
+		return nil
+	}))
+	noErr(t, db.Close())
 }
 
 func TestScrubEnds(t *testing.T) {
