@@ -104,6 +104,8 @@ func (c *allCase) syncTries() (syncLimits, [2]allLimits) {
 		return syncLimits{1, 1, 0}, [2]allLimits{}
 	case c.heavy:
 		return syncLimits{2, 2, 0}, [2]allLimits{}
+	case testing.Short() && invariants.Enabled: // under the race detector all takes ten times as long
+		return syncLimits{1, 0, 300}, [2]allLimits{}
 	case testing.Short() || invariants.Enabled:
 		return syncLimits{1, 0, 60}, [2]allLimits{}
 	}
