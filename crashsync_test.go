@@ -88,7 +88,7 @@ func losePages(rnd *rand.Rand, _ int64) func(int64) bool {
 // syncLimits say how much is tried.
 type syncLimits struct {
 	losses int // of syncLosses; beyond them more of the random ones
-	last   int // syncs of a history in a large file that fail, its last ones: those before fill the file
+	last   int // syncs of a history that fail, its last ones: those before fill large files; 0: all
 	kills  int // the process dies after one of so many effects; 0: never
 }
 
@@ -105,7 +105,7 @@ func (c *allCase) syncTries() (syncLimits, [2]allLimits) {
 	case c.heavy:
 		return syncLimits{2, 2, 0}, [2]allLimits{}
 	case testing.Short() && invariants.Enabled: // under the race detector all takes ten times as long
-		return syncLimits{1, 0, 300}, [2]allLimits{}
+		return syncLimits{1, 3, 0}, [2]allLimits{}
 	case testing.Short() || invariants.Enabled:
 		return syncLimits{1, 0, 60}, [2]allLimits{}
 	}
@@ -140,7 +140,7 @@ func (x *syncRun) history() (err error) {
 		return err
 	}
 	k := 1
-	if x.c.heavy {
+	if x.limits.last > 0 {
 		k = max(1, syncs-x.limits.last+1)
 	}
 	for ; k <= syncs; k++ {
