@@ -127,14 +127,19 @@ func (c *commit) moveChildren(fn func(id page.ID, leaf bool) bool) {
 func (c *commit) move(id page.ID, birth page.TxID) (page.ID, bool) {
 	s := c.s
 	buf := page.Page(s.buffers.get())
-	if !c.db.pager.ReadCached(buf, id) || buf.TxID() != birth || buf.ComputeChecksum(id, s.fileID) != buf.Checksum() {
-		s.buffers.put(buf)
-		return 0, false
-	}
-	if _, verified := s.view.Page(id); !verified && btree.Verify(buf, id, s.highWater) != nil {
+	if !c.db.pager.ReadCached(buf, id) || !c.intact(buf, id, birth) {
 		s.buffers.put(buf)
 		return 0, false
 	}
 	s.freed = append(s.freed, freedRun{id, 1, birth})
 	return s.add(dirtyPage{buf: buf, moved: true}), true
+}
+
+// intact tells whether buf is page id of transaction birth. What this process has
+// verified before need only be the same bytes.
+func (c *commit) intact(buf page.Page, id page.ID, birth page.TxID) bool {
+	if _, verified := c.s.view.Page(id); !verified {
+		return verifyPage(buf, id, birth, c.s.fileID, c.s.highWater) == nil
+	}
+	return buf.TxID() == birth && buf.ComputeChecksum(id, c.s.fileID) == buf.Checksum()
 }

@@ -52,12 +52,12 @@ func (s *space) extents() int {
 // add puts e, of which no page is in the set, into it.
 func (s *space) add(e Extent) {
 	x := e
-	if s.below(e.Start) > 0 {
+	if s.has(e.Start - 1) {
 		low := s.around(e.Start - 1)
 		s.unindex(low)
 		x = Extent{Start: low.Start, Len: low.Len + e.Len}
 	}
-	if s.above(e.End()) > 0 {
+	if s.has(e.End()) {
 		high := s.around(e.End())
 		s.unindex(high)
 		x.Len += high.Len
