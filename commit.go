@@ -444,7 +444,7 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 }
 
 // flushMeta flushes what storeMeta has stored to slot, and everything before. If that
-// fails, slot, beside the durable meta, is spoilt: nobody may take what it holds for
+// fails, or has failed, slot, beside the durable meta, is spoilt: nobody may take what it holds for
 // durable, and the next one to open the file must see that something was cut off, and
 // not believe what it finds in the cache (recover.go). What it held before the commit
 // would be no good: the commit has written over pages that it needs.

@@ -260,7 +260,8 @@ func (x *syncRun) gone(h *pipeHistory) error {
 func (x *syncRun) reopened(h *pipeHistory) error {
 	h.disk.NoDropCache = true
 	if h.db != nil {
-		if err := h.db.Close(); err != nil {
+		// It is an error if what has been committed is not durable.
+		if err := h.db.Close(); err != nil && !errors.Is(err, errSync) {
 			return fmt.Errorf("closing it after a failed sync: %w", err)
 		}
 	}

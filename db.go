@@ -276,8 +276,8 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
 
 // Close waits until all transactions have ended and closes the database. After
 // commits, it notes in the file that nothing is in flight, which costs a flush, and
-// makes what was committed with less than DurabilityFull durable. Closing a closed
-// database does nothing.
+// makes what was committed with less than DurabilityFull durable. If it cannot, it
+// returns an error, and the database is closed. Closing a closed database does nothing.
 func (db *DB) Close() error {
 	db.turns.close()
 	_ = db.writer.lock(context.Background()) // no error: this context is never done
@@ -295,7 +295,10 @@ func (db *DB) Close() error {
 		time.Sleep(wait)
 	}
 	var err error
-	if db.commits > 0 && db.pager.Err() == nil && db.turns.alone(snap) {
+	switch latched := db.pager.Err() != nil; {
+	case latched && db.turns == nil:
+		err = db.makeDurable(snap) // what was committed before the failure
+	case !latched && db.commits > 0 && db.turns.alone(snap):
 		db.shrink(snap.meta.HighWater) // a large transaction can have been rolled back
 		err = db.writeClean(snap)
 	}

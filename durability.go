@@ -88,7 +88,8 @@ func (d Durability) check() error {
 }
 
 // Sync makes everything committed durable. Commits with DurabilityFull have done so
-// themselves. It costs a flush, or two, and may have to wait for one in progress.
+// themselves. It costs a flush, or two, and may have to wait for one in progress. After
+// a sync that failed it returns ErrLatched; after a write that failed it works.
 func (db *DB) Sync() error {
 	if db.current.Load() == nil {
 		return ErrDatabaseNotOpen
@@ -108,8 +109,8 @@ func (db *DB) Sync() error {
 	return db.makeDurable(snap)
 }
 
-// makeDurable flushes snap, the newest, if it is not durable yet (R5). It needs the
-// token.
+// makeDurable flushes snap, the newest, if it is not durable yet (R5), in a database
+// that has latched too: there recovery has to check a weak meta. It needs the token.
 func (db *DB) makeDurable(snap *snapshot) error {
 	db.flusher.stop() // it may have come: then the next one needs to be set
 	if snap == db.durable {
@@ -118,7 +119,7 @@ func (db *DB) makeDurable(snap *snapshot) error {
 	if err := db.flushMeta(snap.slot); err != nil {
 		return err
 	}
-	if snap.meta.Weak {
+	if snap.meta.Weak && db.pager.Err() == nil {
 		if err := db.strengthen(snap.meta, snap.slot); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package folio_test
 // that fails.
 
 import (
+	"math/rand/v2"
 	"syscall"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
 // TestRelaxedIsFlushed: a flush follows a relaxed commit in time, or at once when
@@ -98,4 +101,55 @@ func TestDurabilityIsOneOfThree(t *testing.T) {
 		require.Error(t, err)
 	}
 	require.NoError(t, h.db.Close())
+}
+
+// TestLatchedWithoutFlush: a database that latches with commits that are not durable loses
+// none of them when the process dies, or closes it, and can make them so, unless a sync is
+// what has failed.
+func TestLatchedWithoutFlush(t *testing.T) {
+	for name, tc := range map[string]struct {
+		options folio.Options
+		size    int // of a value that makes the commit weak, or does not
+	}{
+		"in the record": {folio.Options{Durability: none}, 10},
+		"weak":          {folio.Options{Durability: none}, 3 << 20},
+		"relaxed":       {folio.Options{Durability: relaxed, FlushInterval: quiet}, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			latched := func() *heldDisk {
+				h := newHeld(t, tc.options)
+				require.NoError(t, h.db.Update(putAs("a", 3, 10)))
+				require.NoError(t, h.db.Sync())
+				require.NoError(t, h.db.Update(putAs("b", 1, tc.size)))
+				h.plan.Add(faultfs.Fault{Op: faultfs.Write, Err: syscall.EIO}, faultfs.Fault{Op: faultfs.WriteVec, Err: syscall.EIO})
+				require.ErrorIs(t, h.db.Update(putAs("c", 3, 10)), folio.ErrLatched)
+				h.plan.Clear()
+				h.dies("a3 b1 ", true)
+				return h
+			}
+			durable := func(h *heldDisk) {
+				h.dies("a3 b1 ", true)
+				h.disk = h.disk.Crash(h.disk.Events(), page.NumMetas*4096, rand.New(rand.NewPCG(1, 1)))
+				h.dies("a3 b1 ", true)
+			}
+			t.Run("Sync", func(t *testing.T) {
+				h := latched()
+				require.NoError(t, h.db.Sync())
+				durable(h)
+				require.NoError(t, h.db.Close())
+			})
+			t.Run("Close", func(t *testing.T) {
+				h := latched()
+				require.NoError(t, h.db.Close())
+				durable(h)
+			})
+			t.Run("a sync fails", func(t *testing.T) {
+				h := latched()
+				h.plan.Add(faultfs.Fault{Op: faultfs.Sync, Err: syscall.EIO})
+				require.ErrorIs(t, h.db.Sync(), syscall.EIO)
+				require.ErrorIs(t, h.db.Sync(), folio.ErrLatched)
+				require.ErrorIs(t, h.db.Close(), folio.ErrLatched, "it has not made durable what was committed")
+			})
+		})
+	}
 }

@@ -193,8 +193,9 @@ func (t *turns) settle() {
 	db := t.db
 	db.token.take(false)
 	defer db.token.release()
-	if snap := db.current.Load(); snap != nil && db.pager.Err() == nil && !t.fresh {
-		if bugs.On(bugs.SettledUnflushed) || db.makeDurable(snap) == nil {
+	if snap := db.current.Load(); snap != nil && !t.fresh {
+		flushed := bugs.On(bugs.SettledUnflushed) || db.makeDurable(snap) == nil
+		if flushed && db.pager.Err() == nil {
 			t.side.Settle(snap.seq, uint64(db.nextTxID))
 		}
 	}

@@ -18,9 +18,9 @@ import (
 //	    an error instead of a signal. Only the two meta pages have a writable
 //	    mapping, of their own.
 //	P2. After a failed sync, or a failed write that is not "no space", the pager
-//	    is latched: it changes nothing any more. What the page cache holds then
-//	    may never reach the disk, and a second sync could return success, so no
-//	    sync is retried.
+//	    is latched: it changes nothing any more. After a failed sync, what the page
+//	    cache holds may never reach the disk, and a second one could return success,
+//	    so none is tried. After anything else what was written before can be synced.
 //	P3. A mapping is never unmapped before Close. Growth beyond it makes a larger
 //	    one and publishes a new View; readers keep what they hold.
 //	P4. MaxSize is checked before anything changes.
@@ -86,7 +86,8 @@ type Pager struct {
 	metaMap metaMap
 	closed  bool // guarded by mu
 
-	syncMu sync.Mutex // held by Sync, alone
+	syncMu  sync.Mutex // held by Sync, alone
+	syncErr error      // of the Sync that failed; guarded by syncMu
 
 	// viewMu makes copying a bitmap into a new View and clearing bits exclude
 	// each other, so that no cleared bit comes back (V3).

@@ -126,8 +126,9 @@ func (p *Pager) countWrite(total int64) {
 }
 
 // Sync makes everything written before the call durable. When it fails, for
-// whatever reason, the pager latches (P2). On a read-only pager it makes durable
-// what others wrote, if the system lets it, and never latches.
+// whatever reason, the pager latches (P2), and no later Sync is tried. A pager that has
+// latched for another reason still syncs what was written before. On a read-only pager
+// it makes durable what others wrote, if the system lets it, and never latches.
 func (p *Pager) Sync() error {
 	if p.opts.ReadOnly {
 		p.syncs.Add(1)
@@ -141,15 +142,17 @@ func (p *Pager) Sync() error {
 	// the device failed, and the other one must not return success then.
 	p.syncMu.Lock()
 	defer p.syncMu.Unlock()
-	if err := p.Err(); err != nil {
-		return err
+	if p.syncErr != nil {
+		return p.syncErr
 	}
 	p.syncs.Add(1)
 	if err := p.file.Sync(); err != nil {
+		failed := fmt.Errorf("pager: sync: %w: %w", ErrLatched, err)
 		if !bugs.On(bugs.SyncUnlatched) {
+			p.syncErr = failed
 			p.Latch(fmt.Errorf("sync: %w", err))
 		}
-		return fmt.Errorf("pager: sync: %w: %w", ErrLatched, err)
+		return failed
 	}
 	return nil
 }
