@@ -6,9 +6,13 @@ require (
 	github.com/cespare/xxhash/v2 v2.3.0
 	github.com/foliodb/folio v0.0.0
 	github.com/hanwen/go-fuse/v2 v2.12.1
+	github.com/stretchr/testify v1.12.1
 	golang.org/x/sys v0.49.0
 )
 
-require github.com/google/btree v1.1.3 // indirect
+require (
+	github.com/google/btree v1.1.3 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)
 
 replace github.com/foliodb/folio => ../

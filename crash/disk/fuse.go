@@ -26,12 +26,17 @@ type Device struct {
 
 const fileName = "disk"
 
+// maxWrite is how many bytes a write to the disk has at most. A request of the device
+// must not have more, because the kernel would make several writes of it, and when one
+// fails that is not the first, a loop device takes that for success.
+const maxWrite = 512 << 10
+
 // NewDevice makes a device of size bytes. dir is an empty directory of its own.
 func NewDevice(dir string, size int64, b Backend) (*Device, error) {
 	d := &Device{size: size}
 	d.Set(b)
 	server, err := fs.Mount(dir, &rootNode{device: d}, &fs.Options{MountOptions: fuse.MountOptions{
-		DirectMountStrict: true, DisableXAttrs: true, MaxWrite: 512 << 10, FsName: "folio-crash", Name: "folio-crash",
+		DirectMountStrict: true, DisableXAttrs: true, MaxWrite: maxWrite, FsName: "folio-crash", Name: "folio-crash",
 	}})
 	if err != nil {
 		return nil, err

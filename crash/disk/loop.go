@@ -55,10 +55,17 @@ func configureLoop(name string, n int, f *os.File) error {
 	if err := unix.IoctlLoopConfigure(int(dev.Fd()), &config); err != nil {
 		return fmt.Errorf("LOOP_CONFIGURE %s: %w", name, err)
 	}
-	// Files are small. Read ahead as usual they would be in memory at once, and no read
-	// could fail or stall any more.
-	ahead := fmt.Sprintf("/sys/block/loop%d/queue/read_ahead_kb", n)
-	return os.WriteFile(ahead, []byte("16"), 0)
+	return errors.Join(
+		set(n, "max_sectors_kb", maxWrite>>10),
+		// Files are small. Read ahead as usual they would be in memory at once, and no read
+		// could fail or stall any more.
+		set(n, "read_ahead_kb", 16),
+	)
+}
+
+// set changes an attribute of the queue of loop device n.
+func set(n int, attribute string, value int) error {
+	return os.WriteFile(fmt.Sprintf("/sys/block/loop%d/queue/%s", n, attribute), fmt.Append(nil, value), 0)
 }
 
 // detachLoop takes the file from a loop device, at once or when nobody uses it any
