@@ -430,7 +430,7 @@ func (c *commit) sumRecord() {
 // not durable, it is the only meta that says so, and must not be torn should the
 // process die now.
 func (db *DB) storeMeta(m *meta.Meta, slot int) error {
-	var b [meta.Size]byte
+	b := &db.encoded
 	meta.Encode(b[:], m, slot)
 	write := db.pager.WriteMeta
 	if db.current.Load() != db.durable {
@@ -439,7 +439,7 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 	if err := write(slot, b[:]); err != nil {
 		return errors.Join(err, db.pager.UndoMeta(slot, db.metas[slot][:]))
 	}
-	db.metas[slot] = b
+	db.metas[slot] = *b
 	return nil
 }
 

@@ -72,6 +72,7 @@ type DB struct {
 	durableTx atomic.Uint64
 	unsynced  unsynced                       // what was written since
 	metas     [page.NumMetas][meta.Size]byte // as they are in the file
+	encoded   [meta.Size]byte                // on its way there
 	flusher   flusher
 
 	batchMu sync.Mutex

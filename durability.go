@@ -33,7 +33,6 @@ import (
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
-	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -141,9 +140,6 @@ func (db *DB) becameDurable(snap *snapshot) {
 	db.durable = snap
 	db.durableTx.Store(uint64(snap.meta.TxID))
 	db.unsynced = unsynced{}
-	if db.side != nil {
-		db.side.Count(func(n *sidecar.Counters) { n.Durable.Store(uint64(snap.meta.TxID)) })
-	}
 }
 
 // unsynced is what has been written since the newest durable state.

@@ -224,7 +224,7 @@ func (db *DB) recoverBeside(wait func() error) error {
 	if err := db.rewrite(); err != nil {
 		return fmt.Errorf("writing the newest commit again: %w", err)
 	}
-	side.Written(func(yield func(start, n uint64) bool) { yield(0, uint64(page.MaxID)) })
+	side.Written(0, uint64(page.MaxID))
 	db.announce(db.head)
 	db.reportState()
 	for slices.Max(append(side.Live(), 0)) > uint64(db.head.meta.TxID) {
@@ -260,7 +260,7 @@ func (db *DB) latched() {
 // wrote takes note that n pages from id on have been written (S3).
 func (db *DB) wrote(id page.ID, n uint64) {
 	if db.side != nil {
-		db.side.Written(func(yield func(start, n uint64) bool) { yield(uint64(id), n) })
+		db.side.Written(uint64(id), n)
 	}
 }
 

@@ -53,7 +53,7 @@ func BenchmarkLive(b *testing.B) {
 func BenchmarkWritten(b *testing.B) {
 	w, _ := benchPair(b)
 	for b.Loop() {
-		w.Written(numbered(0, 10))
+		w.Written(1, 10)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestFault(t *testing.T) { // H1, H2
 	require.True(t, a.Failed())
 	require.Zero(t, a.Seq())
 	require.Zero(t, a.Read(make([]byte, 10)))
-	a.Written(func(yield func(start, n uint64) bool) { yield(1, 1) })
+	a.Written(1, 1)
 	_, ok := a.Changes(0, func(uint64, uint64) {})
 	require.False(t, ok)
 	a.Count(func(n *sidecar.Counters) { n.Commits.Add(1) })

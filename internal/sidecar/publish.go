@@ -11,8 +11,15 @@ package sidecar
 //     ones a processor could do the reader's second look before the copy, or the
 //     writer's stores before the Seq that allows them.
 // P4  A writer that dies in between leaves Seq and its buffer as they were.
+// P5  Most of a meta is what it was two publications ago, so the writer compares first, by
+//     plain loads: nobody stores while it may write, and the lock by which it may came
+//     after the stores of those before it, dead ones too. It trusts nothing that it
+//     remembers, only what is there.
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 func (s *Sidecar) meta(seq uint64) *metaWords {
 	return overlay[metaWords](s.bytes, metaOff+int(seq%2)*pageSize)
@@ -30,25 +37,50 @@ func (s *Sidecar) Publish(meta []byte) (seq uint64) {
 
 func (s *Sidecar) publish(meta []byte) uint64 {
 	seq := s.head.seq.Load() + 1
-	words := s.meta(seq)
-	whole := len(meta) / 8
-	for i := range words[:whole] {
-		words[i].set(binary.NativeEndian.Uint64(meta[8*i:]))
-	}
-	if rest := meta[8*whole:]; len(rest) > 0 {
-		var b [8]byte
-		copy(b[:], rest)
-		words[whole].set(binary.NativeEndian.Uint64(b[:]))
-	}
+	b := buffer{s.meta(seq), s.bytes[metaOff+int(seq%2)*pageSize:][:pageSize:pageSize]}
+	// The checksum is at the end, with zeros before it.
+	last := max(0, len(meta)-1) &^ (lineSize - 1)
+	b.set(meta[:last], 0)
+	b.set(meta[last:], last)
 	s.head.seq.Store(seq)
 	return seq
 }
 
-// set stores v if it is not there yet: most words of a meta are what they were, and a
-// load is cheaper than a store.
-func (w *metaWord) set(v uint64) {
-	if w.Load() != v {
-		w.Store(v)
+// buffer is one of the two, as words to be stored and as bytes to be compared.
+type buffer struct {
+	words *metaWords
+	bytes []byte
+}
+
+// lineSize is what a processor loads at once.
+const lineSize = 64
+
+// set stores v at offset off, a multiple of lineSize, where it is not there yet. As long
+// as it is, more is compared at a time.
+func (b *buffer) set(v []byte, off int) {
+	for n := lineSize; len(v) > 0; {
+		n = min(n, len(v))
+		switch same := bytes.Equal(v[:n], b.bytes[off:off+n]); {
+		case !same && n > lineSize:
+			n = lineSize
+			continue
+		case !same:
+			b.setLine(v[:n], off)
+		}
+		v, off = v[n:], off+n
+		n *= 2
+	}
+}
+
+// setLine is set for a line or less: a load is cheaper than a store of another word.
+func (b *buffer) setLine(v []byte, off int) {
+	for words := b.words[off/8:]; len(v) > 0; words = words[1:] {
+		var w [8]byte
+		n := copy(w[:], v)
+		if now := binary.NativeEndian.Uint64(w[:]); words[0].Load() != now {
+			words[0].Store(now)
+		}
+		v = v[n:]
 	}
 }
 
