@@ -248,7 +248,7 @@ func (c *commit) noteSpace() error {
 	c.chain = c.db.space.chain
 	delta := c.delta()
 	tail := m.Freelist.Tail
-	m.Freelist.Tail = delta.Append(slices.Clone(tail))
+	m.Freelist.Tail = delta.Append(append(make([]byte, 0, len(tail)+delta.Size()), tail...))
 	m.Freelist.FreePages = c.list.Free() + c.list.Pending()
 	c.recordUnits()
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
@@ -298,11 +298,7 @@ func (c *commit) recordUnits() {
 		c.unrecorded()
 		return
 	}
-	m.Record = c.db.unsynced.record(c.freed)
-	m.Record = slices.Grow(m.Record, len(c.units))
-	for _, u := range c.units {
-		m.Record = append(m.Record, meta.Unit{ID: u.id})
-	}
+	m.Record = c.db.unsynced.record(c)
 }
 
 func (c *commit) sortUnits() {
