@@ -58,30 +58,44 @@ const lineSize = 64
 // set stores v at offset off, a multiple of lineSize, where it is not there yet. As long
 // as it is, more is compared at a time.
 func (b *buffer) set(v []byte, off int) {
-	for n := lineSize; len(v) > 0; {
-		n = min(n, len(v))
-		switch same := bytes.Equal(v[:n], b.bytes[off:off+n]); {
-		case !same && n > lineSize:
-			n = lineSize
+	for next := lineSize; len(v) > 0; {
+		n := min(next, len(v))
+		switch {
+		case n <= lineSize:
+			if next = lineSize; !b.setLine(v[:n], off) {
+				next *= 2
+			}
+		case bytes.Equal(v[:n], b.bytes[off:off+n]):
+			next *= 2
+		default:
+			next = lineSize
 			continue
-		case !same:
-			b.setLine(v[:n], off)
 		}
 		v, off = v[n:], off+n
-		n *= 2
 	}
 }
 
-// setLine is set for a line or less: a load is cheaper than a store of another word.
-func (b *buffer) setLine(v []byte, off int) {
-	for words := b.words[off/8:]; len(v) > 0; words = words[1:] {
-		var w [8]byte
-		n := copy(w[:], v)
-		if now := binary.NativeEndian.Uint64(w[:]); words[0].Load() != now {
-			words[0].Store(now)
-		}
-		v = v[n:]
+// setLine is set for a line or less, and tells whether it has stored anything. It loads
+// each word first, which is cheaper than to store it.
+func (b *buffer) setLine(v []byte, off int) (stored bool) {
+	words := b.words[off/8:]
+	for ; len(v) >= 8; v, words = v[8:], words[1:] {
+		stored = words[0].set(binary.NativeEndian.Uint64(v)) || stored
 	}
+	if len(v) > 0 {
+		var w [8]byte
+		copy(w[:], v)
+		stored = words[0].set(binary.NativeEndian.Uint64(w[:])) || stored
+	}
+	return stored
+}
+
+func (w *metaWord) set(v uint64) (stored bool) {
+	if w.Load() == v {
+		return false
+	}
+	w.Store(v)
+	return true
 }
 
 // Seq returns the number of the newest meta; 0: there is none.
