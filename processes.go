@@ -191,13 +191,16 @@ func (db *DB) beginShared(wait func() error) error {
 	if err != nil {
 		return err
 	}
-	slots, err := db.side.Claim() // a writer's tell that it is there
-	if err != nil {
-		return err
-	}
-	if db.follows {
+	if !db.follows {
+		err = db.side.Show()
+	} else if slots, claimErr := db.side.Claim(); claimErr != nil {
+		err = claimErr
+	} else {
 		db.seen.newest.Store(db.head)
 		db.readers.useSidecar(db.side, slots)
+	}
+	if err != nil {
+		return err
 	}
 	return db.side.Ready()
 }

@@ -103,6 +103,7 @@ type Sidecar struct {
 
 	mu        sync.Mutex
 	own       []bool // blocks
+	shown     int    // the block that is only to be seen, and one; 0: none
 	mutexHeld bool   // Open was First, and Ready was not called yet
 	closed    bool
 
