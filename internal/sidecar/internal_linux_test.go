@@ -1,7 +1,10 @@
 package sidecar
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -136,4 +139,34 @@ func (s *Sidecar) DieNoting(start, n uint64) {
 	head := s.head.ring.head.Load()
 	s.note(start, n)
 	s.head.ring.head.Store(head)
+}
+
+// TestPublishOverRemains publishes metas that differ in little from those before, by turns
+// from two handles, over what a third has stored of one before it was killed (P4, P5).
+func TestPublishOverRemains(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	writers := [2]*Sidecar{attachForTest(t, path), attachForTest(t, path)}
+	var model [2][MetaSize]byte
+	for seq := uint64(1); seq < 3000; seq++ {
+		w, buf := writers[rand.IntN(2)], &model[seq%2]
+		if rand.IntN(3) == 0 {
+			for range rand.IntN(20) {
+				i, v := rand.IntN(MetaSize/8), rand.Uint64()
+				w.meta(seq)[i].Store(v)
+				binary.NativeEndian.PutUint64(buf[8*i:], v)
+			}
+		}
+		meta := bytes.Clone(buf[:rand.IntN(MetaSize+1)])
+		for range min(rand.IntN(30), len(meta)) {
+			meta[rand.IntN(len(meta))] = byte(rand.Uint32())
+		}
+		if rand.IntN(10) == 0 {
+			clear(meta[len(meta)/2:])
+		}
+		copy(buf[:], meta)
+		require.Equal(t, seq, w.Publish(meta))
+		var got [MetaSize]byte
+		require.Equal(t, seq, writers[0].Read(got[:]))
+		require.True(t, got == *buf, "publication %d of %d bytes", seq, len(meta))
+	}
 }

@@ -19,6 +19,7 @@ package sidecar
 import (
 	"bytes"
 	"encoding/binary"
+	"sync/atomic"
 )
 
 func (s *Sidecar) meta(seq uint64) *metaWords {
@@ -78,24 +79,21 @@ func (b *buffer) set(v []byte, off int) {
 // setLine is set for a line or less, and tells whether it has stored anything. It loads
 // each word first, which is cheaper than to store it.
 func (b *buffer) setLine(v []byte, off int) (stored bool) {
-	words := b.words[off/8:]
-	for ; len(v) >= 8; v, words = v[8:], words[1:] {
-		stored = words[0].set(binary.NativeEndian.Uint64(v)) || stored
+	if len(v) < lineSize {
+		var line [lineSize]byte
+		copy(line[:], b.bytes[off:]) // what is behind v stays
+		copy(line[:], v)
+		v = line[:]
 	}
-	if len(v) > 0 {
-		var w [8]byte
-		copy(w[:], v)
-		stored = words[0].set(binary.NativeEndian.Uint64(w[:])) || stored
+	words := (*[lineSize / 8]atomic.Uint64)(b.words[off/8:])
+	v = v[:lineSize]
+	for i := range words {
+		if now := binary.NativeEndian.Uint64(v[8*i:]); words[i].Load() != now {
+			words[i].Store(now)
+			stored = true
+		}
 	}
 	return stored
-}
-
-func (w *metaWord) set(v uint64) (stored bool) {
-	if w.Load() == v {
-		return false
-	}
-	w.Store(v)
-	return true
 }
 
 // Seq returns the number of the newest meta; 0: there is none.

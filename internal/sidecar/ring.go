@@ -27,7 +27,9 @@ func (s *Sidecar) note(start, n uint64) {
 	}
 	e := &s.ring[pos%ringEntries]
 	e.start.Store(start)
-	e.n.Store(n)
+	if e.n.Load() != n { // mostly it is the same, and a load is cheaper
+		e.n.Store(n)
+	}
 	r.head.Store(pos + 1)
 }
 
