@@ -249,7 +249,8 @@ func sideFault(side *sidecar.Sidecar) error {
 // announce publishes snap, whose meta has been written, to other processes (S1).
 func (db *DB) announce(snap *snapshot) {
 	if db.side != nil {
-		snap.seq = db.side.Publish(db.metas[snap.slot][:])
+		b := db.metas[snap.slot][:]
+		snap.seq = db.side.Publish(b, meta.Used(b))
 	}
 }
 

@@ -29,7 +29,7 @@ func TestFault(t *testing.T) { // H1, H2
 	require.NoError(t, a.Err())
 	require.NoError(t, os.Truncate(path+"-lock", 0))
 
-	require.Zero(t, a.Publish([]byte("meta")))
+	require.Zero(t, a.Publish([]byte("meta"), 4))
 	require.ErrorIs(t, a.Err(), sidecar.ErrFault)
 	require.True(t, a.Failed())
 	require.Zero(t, a.Seq())

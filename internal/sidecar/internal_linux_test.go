@@ -18,11 +18,11 @@ import (
 )
 
 // attachForTest attaches to the database at a path by a handle of its own.
-func attachForTest(t *testing.T, path string) *Sidecar {
+func attachForTest(t *testing.T, path string, role Role) *Sidecar {
 	data, err := vfs.OS().OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = data.Close() })
-	s, err := Open(data, path, Options{Role: SharedWriter})
+	s, err := Open(data, path, Options{Role: role})
 	require.NoError(t, err)
 	require.NoError(t, s.Ready())
 	t.Cleanup(func() { _ = s.Close() })
@@ -32,7 +32,7 @@ func attachForTest(t *testing.T, path string) *Sidecar {
 // TestGiveUpWhatWasGot gives up the turn to write when it was just got.
 func TestGiveUpWhatWasGot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
-	a, b := attachForTest(t, path), attachForTest(t, path)
+	a, b := attachForTest(t, path, SharedWriter), attachForTest(t, path, SharedWriter)
 	p := a.want()
 	<-p.done
 	ok, err := b.TryLockTx()
@@ -49,7 +49,7 @@ func TestGiveUpWhatWasGot(t *testing.T) {
 // over, and is the first.
 func TestJoinTheDead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
-	a, b := attachForTest(t, path), attachForTest(t, path)
+	a, b := attachForTest(t, path, SharedWriter), attachForTest(t, path, SharedWriter)
 	at := b.nonceAt
 	for _, s := range []*Sidecar{a, b} {
 		require.NoError(t, s.locks.UnlockRange(at, 1))
@@ -58,13 +58,13 @@ func TestJoinTheDead(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, startOver, next)
 	require.NoError(t, a.locks.UnlockRange(at, 1))
-	require.True(t, attachForTest(t, path).First())
+	require.True(t, attachForTest(t, path, SharedWriter).First())
 }
 
 // TestHostile sees to it that numbers from the file do not lead outside of it.
 func TestHostile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
-	s := attachForTest(t, path)
+	s := attachForTest(t, path, SharedWriter)
 	for range maxBlocks {
 		_, err := s.Claim()
 		require.NoError(t, err)
@@ -145,7 +145,7 @@ func (s *Sidecar) DieNoting(start, n uint64) {
 // from two handles, over what a third has stored of one before it was killed (P4, P5).
 func TestPublishOverRemains(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
-	writers := [2]*Sidecar{attachForTest(t, path), attachForTest(t, path)}
+	writers := [2]*Sidecar{attachForTest(t, path, SharedWriter), attachForTest(t, path, SharedWriter)}
 	var model [2][MetaSize]byte
 	for seq := uint64(1); seq < 3000; seq++ {
 		w, buf := writers[rand.IntN(2)], &model[seq%2]
@@ -164,9 +164,40 @@ func TestPublishOverRemains(t *testing.T) {
 			clear(meta[len(meta)/2:])
 		}
 		copy(buf[:], meta)
-		require.Equal(t, seq, w.Publish(meta))
+		require.Equal(t, seq, w.Publish(meta, len(meta)))
 		var got [MetaSize]byte
 		require.Equal(t, seq, writers[0].Read(got[:]))
 		require.True(t, got == *buf, "publication %d of %d bytes", seq, len(meta))
+	}
+}
+
+// TestPublishZeros publishes metas with more zeros or fewer than before, as the only one
+// to write, over what another one has left; now and then the file is cut off (P6).
+func TestPublishZeros(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	r := attachForTest(t, path, Reader)
+	for seq := uint64(1); seq < 3000; {
+		w := attachForTest(t, path, Writer)
+		for range rand.IntN(300) {
+			used := rand.IntN(1 + rand.IntN(MetaSize-8))
+			var meta, got [MetaSize]byte
+			for i := range meta {
+				if i < used || i >= MetaSize-8 {
+					meta[i] = byte(rand.Uint32())
+				}
+			}
+			require.Equal(t, seq, w.Publish(meta[:], used))
+			require.Equal(t, seq, r.Read(got[:]))
+			require.True(t, got == meta, "publication %d, of %d bytes", seq, used)
+			seq++
+			if rand.IntN(50) == 0 {
+				require.NoError(t, os.Truncate(path+"-lock", metaOff+rand.Int64N(2*pageSize)))
+				require.NoError(t, os.Truncate(path+"-lock", mapLength))
+			}
+		}
+		for i := range w.meta(seq) {
+			w.meta(seq)[i].Store(rand.Uint64()) // a writer that is killed
+		}
+		require.NoError(t, w.Close())
 	}
 }

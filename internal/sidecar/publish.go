@@ -14,7 +14,10 @@ package sidecar
 // P5  Most of a meta is what it was two publications ago, so the writer compares first, by
 //     plain loads: nobody stores while it may write, and the lock by which it may came
 //     after the stores of those before it, dead ones too. It trusts nothing that it
-//     remembers, only what is there.
+//     remembers, only what is there, but for P6.
+// P6  Most of a meta is zero. A Writer is the only one to publish as long as it has W, so
+//     it knows where the zeros of a buffer begin once it has published there itself, to
+//     the end; only its own stores, or a cut of the file, which leaves zeros, change that.
 
 import (
 	"bytes"
@@ -27,23 +30,29 @@ func (s *Sidecar) meta(seq uint64) *metaWords {
 }
 
 // Publish makes meta, of at most MetaSize bytes, the newest, and returns its
-// number, or 0 after a fault. What is behind it in the buffer stays what it was. Only who
-// may write to the database may call it, not concurrently.
-func (s *Sidecar) Publish(meta []byte) (seq uint64) {
-	if !s.Guard(func() { seq = s.publish(meta) }) {
+// number, or 0 after a fault. What is behind it in the buffer stays what it was. From used
+// on it is zero, but for its last eight bytes. Only who may write to the database may call
+// it, not concurrently.
+func (s *Sidecar) Publish(meta []byte, used int) (seq uint64) {
+	if !s.Guard(func() { seq = s.publish(meta, used) }) {
 		return 0
 	}
 	return seq
 }
 
-func (s *Sidecar) publish(meta []byte) uint64 {
+func (s *Sidecar) publish(meta []byte, used int) uint64 {
 	seq := s.head.seq.Load() + 1
 	b := buffer{s.meta(seq), s.bytes[metaOff+int(seq%2)*pageSize:][:pageSize:pageSize]}
-	// The checksum is at the end, with zeros before it.
 	last := max(0, len(meta)-1) &^ (lineSize - 1)
-	b.set(meta[:last], 0)
+	zeros := &s.zeros[seq%2]
+	end := min(last, max(used, MetaSize-*zeros)) // P6
+	*zeros = 0
+	b.set(meta[:end], 0)
 	b.set(meta[last:], last)
 	s.head.seq.Store(seq)
+	if s.role == Writer && len(meta) == MetaSize {
+		*zeros = MetaSize - used
+	}
 	return seq
 }
 

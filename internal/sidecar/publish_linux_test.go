@@ -52,18 +52,18 @@ func TestPublish(t *testing.T) {
 		for i := range meta {
 			meta[i] = byte(rand.Uint32())
 		}
-		require.Equal(t, n, a.Publish(meta))
+		require.Equal(t, n, a.Publish(meta, len(meta)))
 		got := make([]byte, len(meta))
 		require.Equal(t, n, b.Read(got))
 		require.Equal(t, meta, got)
 		require.Equal(t, n, b.Seq())
 	}
 	long := make([]byte, 2*sidecar.MetaSize)
-	a.Publish(slices.Repeat([]byte{7}, sidecar.MetaSize))
+	a.Publish(slices.Repeat([]byte{7}, sidecar.MetaSize), sidecar.MetaSize)
 	b.Read(long)
 	require.Equal(t, slices.Repeat([]byte{7}, sidecar.MetaSize), long[:sidecar.MetaSize])
 	require.Equal(t, make([]byte, sidecar.MetaSize), long[sidecar.MetaSize:])
-	require.Panics(t, func() { a.Publish(long) })
+	require.Panics(t, func() { a.Publish(long, len(long)) })
 }
 
 // TestNoTornMeta reads while another handle publishes as fast as it can.
@@ -76,7 +76,7 @@ func TestNoTornMeta(t *testing.T) {
 		meta := make([]byte, sidecar.MetaSize)
 		for n := uint64(1); ; n++ {
 			fillMeta(meta, n)
-			a.Publish(meta)
+			a.Publish(meta, len(meta))
 			select {
 			case <-stop:
 				return

@@ -107,6 +107,8 @@ type Sidecar struct {
 	mutexHeld bool   // Open was First, and Ready was not called yet
 	closed    bool
 
+	zeros [2]int // how far before the end of each buffer they begin, apart from its last line: P6
+
 	tx txLock
 }
 

@@ -250,7 +250,7 @@ func (h *handle) stormPublish() error {
 	fillMeta(meta, before+1)
 	noteNumbered(h, before, 3)
 	h.OthersWait()
-	if got := h.Publish(meta); got != before+1 || h.Seq() != got {
+	if got := h.Publish(meta, len(meta)); got != before+1 || h.Seq() != got {
 		return fmt.Errorf("published %d after %d", got, before)
 	}
 	h.Live()
