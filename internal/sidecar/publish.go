@@ -11,16 +11,12 @@ package sidecar
 //     ones a processor could do the reader's second look before the copy, or the
 //     writer's stores before the Seq that allows them.
 // P4  A writer that dies in between leaves Seq and its buffer as they were.
-// P5  Most of a meta is what it was two publications ago, so the writer compares first, by
-//     plain loads: nobody stores while it may write, and the lock by which it may came
-//     after the stores of those before it, dead ones too. It trusts nothing that it
-//     remembers, only what is there, but for P6.
-// P6  Most of a meta is zero. A Writer is the only one to publish as long as it has W, so
+// P5  Most of a meta is zero. A Writer is the only one to publish as long as it has W, so
 //     it knows where the zeros of a buffer begin once it has published there itself, to
 //     the end; only its own stores, or a cut of the file, which leaves zeros, change that.
+//     From there on it need not look.
 
 import (
-	"bytes"
 	"encoding/binary"
 	"sync/atomic"
 )
@@ -42,13 +38,12 @@ func (s *Sidecar) Publish(meta []byte, used int) (seq uint64) {
 
 func (s *Sidecar) publish(meta []byte, used int) uint64 {
 	seq := s.head.seq.Load() + 1
-	b := buffer{s.meta(seq), s.bytes[metaOff+int(seq%2)*pageSize:][:pageSize:pageSize]}
-	last := max(0, len(meta)-1) &^ (lineSize - 1)
-	zeros := &s.zeros[seq%2]
-	end := min(last, max(used, MetaSize-*zeros)) // P6
+	words, zeros := s.meta(seq), &s.zeros[seq%2]
+	last := max(0, len(meta)-1) &^ 7
+	end := min(last, max(used, MetaSize-*zeros)) // P5
 	*zeros = 0
-	b.set(meta[:end], 0)
-	b.set(meta[last:], last)
+	setWords(words[:], meta[:end])
+	setWords(words[last/8:], meta[last:])
 	s.head.seq.Store(seq)
 	if s.role == Writer && len(meta) == MetaSize {
 		*zeros = MetaSize - used
@@ -56,53 +51,20 @@ func (s *Sidecar) publish(meta []byte, used int) uint64 {
 	return seq
 }
 
-// buffer is one of the two, as words to be stored and as bytes to be compared.
-type buffer struct {
-	words *metaWords
-	bytes []byte
-}
-
-// lineSize is what a processor loads at once.
-const lineSize = 64
-
-// set stores v at offset off, a multiple of lineSize, where it is not there yet. As long
-// as it is, more is compared at a time.
-func (b *buffer) set(v []byte, off int) {
-	for next := lineSize; len(v) > 0; {
-		n := min(next, len(v))
-		switch {
-		case n <= lineSize:
-			if next = lineSize; !b.setLine(v[:n], off) {
-				next *= 2
-			}
-		case bytes.Equal(v[:n], b.bytes[off:off+n]):
-			next *= 2
-		default:
-			next = lineSize
-			continue
-		}
-		v, off = v[n:], off+n
-	}
-}
-
-// setLine is set for a line or less, and tells whether it has stored anything. It loads
-// each word first, which is cheaper than to store it.
-func (b *buffer) setLine(v []byte, off int) (stored bool) {
-	if len(v) < lineSize {
-		var line [lineSize]byte
-		copy(line[:], b.bytes[off:]) // what is behind v stays
-		copy(line[:], v)
-		v = line[:]
-	}
-	words := (*[lineSize / 8]atomic.Uint64)(b.words[off/8:])
-	v = v[:lineSize]
-	for i := range words {
-		if now := binary.NativeEndian.Uint64(v[8*i:]); words[i].Load() != now {
-			words[i].Store(now)
-			stored = true
+// setWords stores b where it is not there yet: most words of a meta are what they were, and
+// a load is cheaper than a store.
+func setWords(words []atomic.Uint64, b []byte) {
+	whole := len(b) / 8
+	for i := range words[:whole] {
+		if v := binary.NativeEndian.Uint64(b[8*i:]); words[i].Load() != v {
+			words[i].Store(v)
 		}
 	}
-	return stored
+	if rest := b[8*whole:]; len(rest) > 0 {
+		var b [8]byte
+		copy(b[:], rest)
+		words[whole].Store(binary.NativeEndian.Uint64(b[:]))
+	}
 }
 
 // Seq returns the number of the newest meta; 0: there is none.

@@ -107,7 +107,7 @@ type Sidecar struct {
 	mutexHeld bool   // Open was First, and Ready was not called yet
 	closed    bool
 
-	zeros [2]int // how far before the end of each buffer they begin, apart from its last line: P6
+	zeros [2]int // how far before the end of each buffer they begin, but for the last word: P5
 
 	tx txLock
 }
