@@ -163,7 +163,6 @@ func TestPublishOverRemains(t *testing.T) {
 		if rand.IntN(10) == 0 {
 			clear(meta[len(meta)/2:])
 		}
-		clear(buf[len(meta):][:-len(meta)&7]) // of the last word
 		copy(buf[:], meta)
 		require.Equal(t, seq, w.Publish(meta, len(meta)))
 		var got [MetaSize]byte
@@ -200,5 +199,21 @@ func TestPublishZeros(t *testing.T) {
 			w.meta(seq)[i].Store(rand.Uint64()) // a writer that is killed
 		}
 		require.NoError(t, w.Close())
+	}
+}
+
+// TestSetWords stores what a copy would.
+func TestSetWords(t *testing.T) {
+	var words metaWords
+	var model, got [MetaSize]byte
+	for range 1000 {
+		from := 8 * rand.IntN(MetaSize/8)
+		b := model[from:][:rand.IntN(MetaSize-from+1)]
+		for range min(len(b), rand.IntN(100)) {
+			b[rand.IntN(len(b))] = byte(rand.Uint32())
+		}
+		setWords(words[from/8:], b)
+		words.copyTo(got[:])
+		require.True(t, got == model, "%d bytes at %d", len(b), from)
 	}
 }
