@@ -12,6 +12,10 @@ type bufferPool struct {
 	pageSize int
 	free     [][]byte
 	idle     int // buffers that have been free since the last trim
+
+	// What a store begins its lists with; nil: a store has them.
+	dirty []dirtyPage
+	freed []freedRun
 }
 
 // Of the buffers, poolMin bytes are kept in any case and poolMax at most; slabSize
@@ -43,6 +47,28 @@ func (p *bufferPool) put(b []byte) {
 		}
 	}
 	p.free = append(p.free, b)
+}
+
+// listMax is how many entries a list may have room for that is kept.
+const listMax = 256
+
+// getLists returns empty lists of dirty pages and of freed ones.
+func (p *bufferPool) getLists() (dirty []dirtyPage, freed []freedRun) {
+	dirty, freed = p.dirty, p.freed
+	p.dirty, p.freed = nil, nil
+	if dirty == nil {
+		dirty, freed = make([]dirtyPage, 0, 8), make([]freedRun, 0, 8)
+	}
+	return dirty, freed
+}
+
+// putLists keeps them for the next store, unless they are long.
+func (p *bufferPool) putLists(dirty []dirtyPage, freed []freedRun) {
+	if dirty == nil || cap(dirty) > listMax || cap(freed) > listMax {
+		return
+	}
+	clear(dirty)
+	p.dirty, p.freed = dirty[:0], freed[:0]
 }
 
 // trim lets go of some buffers at the end of a transaction: an eighth of those that

@@ -248,7 +248,7 @@ func (c *commit) noteSpace() error {
 	c.chain = c.db.space.chain
 	delta := c.delta()
 	tail := m.Freelist.Tail
-	m.Freelist.Tail = delta.Append(slices.Clone(tail))
+	m.Freelist.Tail = delta.Append(append(make([]byte, 0, len(tail)+delta.Size()), tail...))
 	m.Freelist.FreePages = c.list.Free() + c.list.Pending()
 	c.recordUnits()
 	if m.Fits() && len(m.Freelist.Tail) <= tailMax {
@@ -298,11 +298,7 @@ func (c *commit) recordUnits() {
 		c.unrecorded()
 		return
 	}
-	m.Record = c.db.unsynced.record(c.freed)
-	m.Record = slices.Grow(m.Record, len(c.units))
-	for _, u := range c.units {
-		m.Record = append(m.Record, meta.Unit{ID: u.id})
-	}
+	m.Record = c.db.unsynced.record(c)
 }
 
 func (c *commit) sortUnits() {
@@ -430,7 +426,7 @@ func (c *commit) sumRecord() {
 // not durable, it is the only meta that says so, and must not be torn should the
 // process die now.
 func (db *DB) storeMeta(m *meta.Meta, slot int) error {
-	var b [meta.Size]byte
+	b := &db.encoded
 	meta.Encode(b[:], m, slot)
 	write := db.pager.WriteMeta
 	if db.current.Load() != db.durable {
@@ -439,7 +435,7 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 	if err := write(slot, b[:]); err != nil {
 		return errors.Join(err, db.pager.UndoMeta(slot, db.metas[slot][:]))
 	}
-	db.metas[slot] = b
+	db.metas[slot] = *b
 	return nil
 }
 

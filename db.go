@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/sidecar"
@@ -61,7 +62,8 @@ type DB struct {
 	space    *space     // nil until the first write transaction
 	secured  bool       // what Open found is durable (see secure)
 	buffers  bufferPool
-	output   []byte // pages on their way to the file
+	trees    *btree.Writer // of the newest group
+	output   []byte        // pages on their way to the file
 	// cleanFrom is how many pages around one must be free for it to be moved (clean.go).
 	cleanFrom int
 	commits   uint64 // since Open
@@ -72,6 +74,7 @@ type DB struct {
 	durableTx atomic.Uint64
 	unsynced  unsynced                       // what was written since
 	metas     [page.NumMetas][meta.Size]byte // as they are in the file
+	encoded   [meta.Size]byte                // on its way there
 	flusher   flusher
 
 	batchMu sync.Mutex

@@ -26,14 +26,15 @@ package folio
 // recovery goes back to the durable one, none of whose pages was touched (R3).
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
-	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -141,46 +142,55 @@ func (db *DB) becameDurable(snap *snapshot) {
 	db.durable = snap
 	db.durableTx.Store(uint64(snap.meta.TxID))
 	db.unsynced = unsynced{}
-	if db.side != nil {
-		db.side.Count(func(n *sidecar.Counters) { n.Durable.Store(uint64(snap.meta.TxID)) })
-	}
 }
 
 // unsynced is what has been written since the newest durable state.
 type unsynced struct {
-	units map[page.ID]unit
-	pages uint64 // in them
-	bytes int64  // written
-	lost  bool   // there are others, which no record lists
+	units []writtenUnit // in order of their place
+	pages uint64        // in them
+	bytes int64         // written
+	lost  bool          // there are others, which no record lists
 }
 
-// record returns the units that are still in use when those in freed are not any more,
-// for a commit record.
-func (n *unsynced) record(freed []freelist.Extent) []meta.Unit {
-	if len(n.units) == 0 || bugs.On(bugs.RecordOnlyOwn) {
-		return nil
+// writtenUnit is a unit that is in the file.
+type writtenUnit struct {
+	meta.Unit
+	pages uint64
+}
+
+// record returns the units of c, which are in order of their place, and with them those
+// of before that it still uses, for its commit record.
+func (n *unsynced) record(c *commit) []meta.Unit {
+	before := n.units
+	if bugs.On(bugs.RecordOnlyOwn) {
+		before = nil
 	}
-	gone := n.among(freed)
-	r := make([]meta.Unit, 0, len(n.units))
-	for _, u := range n.units {
-		if !gone[u.id] {
-			r = append(r, meta.Unit{ID: u.id, Sum: u.sum})
+	own, gone := c.units, n.among(c.freed)
+	r := make([]meta.Unit, 0, len(before)+len(own))
+	for i, u := range before {
+		for len(own) > 0 && own[0].id < u.ID {
+			r, own = append(r, meta.Unit{ID: own[0].id}), own[1:]
 		}
+		if !gone[i] {
+			r = append(r, u.Unit)
+		}
+	}
+	for _, u := range own {
+		r = append(r, meta.Unit{ID: u.id})
 	}
 	return r
 }
 
-// among returns the units that freed has pages of.
-func (n *unsynced) among(freed []freelist.Extent) map[page.ID]bool {
-	ids := make(map[page.ID]bool)
+// among tells which of the units freed has pages of.
+func (n *unsynced) among(freed []freelist.Extent) []bool {
+	found := make([]bool, len(n.units))
 	for _, e := range freed {
-		for id := e.Start; id < e.End(); id++ {
-			if _, ok := n.units[id]; ok {
-				ids[id] = true
-			}
+		i, _ := slices.BinarySearchFunc(n.units, e.Start, func(u writtenUnit, id page.ID) int { return cmp.Compare(u.ID, id) })
+		for ; i < len(found) && n.units[i].ID < e.End(); i++ {
+			found[i] = true
 		}
 	}
-	return ids
+	return found
 }
 
 // add takes note of a commit that has been written and is not going to be flushed.
@@ -190,17 +200,20 @@ func (n *unsynced) add(c *commit) {
 		n.units, n.pages = nil, 0
 		return
 	}
-	for id := range n.among(c.freed) {
-		n.pages -= n.units[id].pages
-		delete(n.units, id)
-	}
-	if n.units == nil {
-		n.units = make(map[page.ID]unit)
+	gone, kept := n.among(c.freed), n.units[:0]
+	for i, u := range n.units {
+		if gone[i] {
+			n.pages -= u.pages
+		} else {
+			kept = append(kept, u)
+		}
 	}
 	for _, u := range c.units {
-		n.units[u.id] = unit{id: u.id, pages: u.pages, sum: u.sum}
+		kept = append(kept, writtenUnit{meta.Unit{ID: u.id, Sum: u.sum}, u.pages})
 		n.pages += u.pages
 	}
+	slices.SortFunc(kept, func(a, b writtenUnit) int { return cmp.Compare(a.ID, b.ID) })
+	n.units = kept
 }
 
 // flusher flushes in the background what was committed with DurabilityRelaxed.

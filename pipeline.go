@@ -129,7 +129,8 @@ func (f *flushToken) take(writerHeld bool) {
 // begun takes note that the open group is being written: nobody waits in it any more.
 func (f *flushToken) begun() {
 	f.mu.Lock()
-	f.sealed = nil
+	clear(f.sealed)
+	f.sealed = f.sealed[:0]
 	f.mu.Unlock()
 }
 
@@ -194,7 +195,12 @@ func (db *DB) openGroup() *group {
 	g.store = newStore(db.reader(db.head), &db.buffers)
 	g.store.maxDirty = uint64(db.opts.maxDirty() / int64(db.pageSize))
 	g.store.spillAt = g.store.maxDirty
-	g.trees = btree.NewWriter(g.store)
+	if db.trees == nil {
+		db.trees = btree.NewWriter(g.store)
+	} else {
+		db.trees.Reset(g.store)
+	}
+	g.trees = db.trees
 	g.slow = db.slow.note(live, published, db.retained, &db.opts)
 	db.group = g
 	return g

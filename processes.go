@@ -191,13 +191,16 @@ func (db *DB) beginShared(wait func() error) error {
 	if err != nil {
 		return err
 	}
-	slots, err := db.side.Claim() // a writer's tell that it is there
-	if err != nil {
-		return err
-	}
-	if db.follows {
+	if !db.follows {
+		err = db.side.Show()
+	} else if slots, claimErr := db.side.Claim(); claimErr != nil {
+		err = claimErr
+	} else {
 		db.seen.newest.Store(db.head)
 		db.readers.useSidecar(db.side, slots)
+	}
+	if err != nil {
+		return err
 	}
 	return db.side.Ready()
 }
@@ -224,7 +227,7 @@ func (db *DB) recoverBeside(wait func() error) error {
 	if err := db.rewrite(); err != nil {
 		return fmt.Errorf("writing the newest commit again: %w", err)
 	}
-	side.Written(func(yield func(start, n uint64) bool) { yield(0, uint64(page.MaxID)) })
+	side.Written(0, uint64(page.MaxID))
 	db.announce(db.head)
 	db.reportState()
 	for slices.Max(append(side.Live(), 0)) > uint64(db.head.meta.TxID) {
@@ -246,7 +249,8 @@ func sideFault(side *sidecar.Sidecar) error {
 // announce publishes snap, whose meta has been written, to other processes (S1).
 func (db *DB) announce(snap *snapshot) {
 	if db.side != nil {
-		snap.seq = db.side.Publish(db.metas[snap.slot][:])
+		b := db.metas[snap.slot][:]
+		snap.seq = db.side.Publish(b, meta.Used(b))
 	}
 }
 
@@ -260,7 +264,7 @@ func (db *DB) latched() {
 // wrote takes note that n pages from id on have been written (S3).
 func (db *DB) wrote(id page.ID, n uint64) {
 	if db.side != nil {
-		db.side.Written(func(yield func(start, n uint64) bool) { yield(uint64(id), n) })
+		db.side.Written(uint64(id), n)
 	}
 }
 

@@ -184,7 +184,7 @@ func (n *newer) commit(settle bool) (slot int) {
 	n.side.Settle(0, 0)
 	_, err := n.data.WriteAt(b, int64(slot)*4096)
 	require.NoError(n.t, err)
-	seq := n.side.Publish(b)
+	seq := n.side.Publish(b, len(b))
 	if settle {
 		n.side.Settle(seq, txids[1-slot]+2)
 	}

@@ -73,10 +73,9 @@ type store struct {
 
 // newStore returns an empty store over a snapshot.
 func newStore(r reader, buffers *bufferPool) *store {
-	return &store{
-		reader: r, buffers: buffers, epoch: 1,
-		dirty: make([]dirtyPage, 0, 8), freed: make([]freedRun, 0, 8),
-	}
+	s := &store{reader: r, buffers: buffers, epoch: 1}
+	s.dirty, s.freed = buffers.getLists()
+	return s
 }
 
 // mark is a state that a store can go back to (D2).
@@ -309,6 +308,7 @@ func (s *store) release() {
 			s.buffers.put(d.buf)
 		}
 	}
+	s.buffers.putLists(s.dirty, s.freed)
 	s.dirty, s.unused, s.spare, s.superseded, s.freed = nil, nil, nil, nil, nil
 	s.buffers.trim()
 }

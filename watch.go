@@ -5,6 +5,7 @@ package folio
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/foliodb/folio/internal/page"
@@ -95,32 +96,47 @@ func (db *DB) report(c *commit) {
 		n.Transactions.Add(uint64(c.stats.Commits))
 		n.Pages.Add(uint64(c.stats.Pages + c.stats.RunPages + c.stats.SpacePages))
 		n.Bytes.Add(uint64(c.stats.bytes(db.pageSize)))
+		db.countFlushes(n)
+		db.countState(n)
 	})
-	db.reportFlushes()
-	db.reportState()
 }
 
 // reportFlushes tells other processes what has been flushed. It needs the token.
 func (db *DB) reportFlushes() {
-	if db.side == nil {
-		return
+	if db.side != nil {
+		db.side.Count(db.countFlushes)
 	}
-	syncs := db.pager.Stats().Syncs
-	db.side.Count(func(n *sidecar.Counters) {
-		n.Flushes.Add(syncs - db.reported)
-		n.Durable.Store(db.durableTx.Load())
-	})
-	db.reported = syncs
 }
 
-// reportState tells other processes what the file is like.
+// reportState tells other processes what the file is like, and what of it is durable. It
+// needs the token.
 func (db *DB) reportState() {
-	m := &db.current.Load().meta
 	db.side.Count(func(n *sidecar.Counters) {
-		n.FileSize.Store(uint64(db.pager.FileSize()))
-		n.HighWater.Store(uint64(m.HighWater))
-		n.FreePages.Store(m.Freelist.FreePages)
+		db.countFlushes(n)
+		db.countState(n)
 	})
+}
+
+func (db *DB) countFlushes(n *sidecar.Counters) {
+	if syncs := db.pager.Stats().Syncs; syncs != db.reported {
+		n.Flushes.Add(syncs - db.reported)
+		db.reported = syncs
+	}
+	setCounter(&n.Durable, db.durableTx.Load())
+}
+
+func (db *DB) countState(n *sidecar.Counters) {
+	m := &db.current.Load().meta
+	setCounter(&n.FileSize, uint64(db.pager.FileSize()))
+	setCounter(&n.HighWater, uint64(m.HighWater))
+	setCounter(&n.FreePages, m.Freelist.FreePages)
+}
+
+// setCounter stores v unless it is there: most numbers stay, and a load is cheaper.
+func setCounter(c *atomic.Uint64, v uint64) {
+	if c.Load() != v {
+		c.Store(v)
+	}
 }
 
 // retained returns how many bytes the snapshot txid retains, and tells other processes.

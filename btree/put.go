@@ -39,6 +39,13 @@ type frame struct {
 // NewWriter returns a Writer for trees in s.
 func NewWriter(s Store) *Writer { return &Writer{s: s, lim: limitsFor(s.PageSize()), version: 1} }
 
+// Reset makes a Writer, whose trees nobody uses any more, one for trees in s.
+func (w *Writer) Reset(s Store) {
+	w.Forget()
+	w.s, w.lim = s, limitsFor(s.PageSize())
+	clear(w.path[:]) // the pages are not to be kept alive
+}
+
 // Forget makes the Writer ask for everything again that it may write: the Store has
 // taken a dirty page away, has put another buffer into its place, or wants to keep it
 // as it is. The path is dropped, and own leaves are copied before the next change.

@@ -44,6 +44,17 @@ func Encode(dst []byte, m *Meta, slot int) {
 	le.PutUint64(dst[offChecksum:], checksum(dst, slot))
 }
 
+// Used returns how many bytes of b, which Encode has made, are in use: what follows them
+// is zero up to the checksum (M5).
+func Used(b []byte) int {
+	le := binary.LittleEndian
+	n := offBody + int(le.Uint16(b[offTailSize:])) + int(le.Uint16(b[offRecordIDSize:])) + sumSize*int(le.Uint16(b[offRecordCount:]))
+	if le.Uint32(b[offFlags:])&flagWeak != 0 {
+		n += sinceSize
+	}
+	return n
+}
+
 // Spoil gives dst, which has Size bytes, a checksum that is wrong, whatever is in it, so
 // that nobody takes it for the meta of the given slot.
 func Spoil(dst []byte, slot int) {

@@ -71,7 +71,7 @@ type Unit struct {
 // meta does not fit. It may sort the record.
 func (m *Meta) Room() int {
 	sortRecord(m.Record)
-	room := bodySize - len(m.Freelist.Tail) - len(appendIDs(nil, m.Record)) - sumSize*len(m.Record)
+	room := bodySize - len(m.Freelist.Tail) - idsSize(m.Record) - sumSize*len(m.Record)
 	if m.Weak {
 		room -= sinceSize
 	}

@@ -1,6 +1,7 @@
 package meta_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"flag"
 	"math/rand/v2"
@@ -130,6 +131,9 @@ func TestEncodeRoundTrip(t *testing.T) { // M6, M7
 		require.Equal(t, b, encode(got, slot))
 		_, err = meta.Decode(b, 1-slot)
 		require.ErrorIs(t, err, page.ErrCorrupt, "in the other slot") // M4
+		used := meta.Used(b)
+		require.Equal(t, m.Room(), meta.Size-8-used)
+		require.Empty(t, bytes.Trim(b[used:meta.Size-8], "\x00")) // M5
 	}
 }
 

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/foliodb/folio/internal/page"
 )
@@ -26,6 +27,18 @@ const sumSize = 8
 
 // appendIDs appends the ids of r, which is sorted, to dst.
 func appendIDs(dst []byte, r []Unit) []byte {
+	eachID(r, func(v uint64) { dst = binary.AppendUvarint(dst, v) })
+	return dst
+}
+
+// idsSize returns how many bytes appendIDs appends.
+func idsSize(r []Unit) (n int) {
+	eachID(r, func(v uint64) { n += (bits.Len64(v|1) + 6) / 7 })
+	return n
+}
+
+// eachID calls fn with the numbers that code the ids of r.
+func eachID(r []Unit, fn func(uint64)) {
 	next := page.FirstID
 	for len(r) > 0 {
 		n := 1
@@ -34,15 +47,14 @@ func appendIDs(dst []byte, r []Unit) []byte {
 		}
 		gap := uint64(r[0].ID-next) << 1
 		if n == 1 {
-			dst = binary.AppendUvarint(dst, gap)
+			fn(gap)
 		} else {
-			dst = binary.AppendUvarint(dst, gap|1)
-			dst = binary.AppendUvarint(dst, uint64(n-2))
+			fn(gap | 1)
+			fn(uint64(n - 2))
 		}
 		next = r[n-1].ID + 2
 		r = r[n:]
 	}
-	return dst
 }
 
 // decodeIDs decodes the ids of len(r) units from all of b. It returns what is wrong,

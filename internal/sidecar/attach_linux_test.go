@@ -25,7 +25,7 @@ func TestFirstAndLast(t *testing.T) {
 		b := open(t, path, sidecar.Reader)
 		require.False(t, b.First())
 		require.NoError(t, b.Ready())
-		a.Publish([]byte("state"))
+		a.Publish([]byte("state"), 5)
 		a.SetFailed()
 		a.Count(func(n *sidecar.Counters) { n.Commits.Store(7) })
 		require.NoError(t, a.close())
@@ -46,7 +46,7 @@ func TestFirstAndLast(t *testing.T) {
 func TestCloseWithoutReady(t *testing.T) {
 	path := dbPath(t)
 	a := open(t, path, sidecar.Writer)
-	a.Publish([]byte("x"))
+	a.Publish([]byte("x"), 1)
 	require.NoError(t, a.close())
 	b := open(t, path, sidecar.Writer)
 	require.True(t, b.First())

@@ -30,14 +30,14 @@ func BenchmarkPublish(b *testing.B) {
 	meta := make([]byte, sidecar.MetaSize)
 	for i := 0; b.Loop(); i++ {
 		meta[8*(i%16)]++
-		w.Publish(meta)
+		w.Publish(meta, len(meta))
 	}
 }
 
 func BenchmarkRead(b *testing.B) {
 	w, r := benchPair(b)
 	meta := make([]byte, sidecar.MetaSize)
-	w.Publish(meta)
+	w.Publish(meta, len(meta))
 	for b.Loop() {
 		r.Read(meta)
 	}
@@ -53,7 +53,7 @@ func BenchmarkLive(b *testing.B) {
 func BenchmarkWritten(b *testing.B) {
 	w, _ := benchPair(b)
 	for b.Loop() {
-		w.Written(numbered(0, 10))
+		w.Written(1, 10)
 	}
 }
 

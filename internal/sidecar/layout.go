@@ -49,9 +49,7 @@ type header struct {
 }
 
 // metaWords is one of the pages 1 and 2.
-type metaWords [MetaSize / 8]metaWord
-
-type metaWord struct{ atomic.Uint64 }
+type metaWords [MetaSize / 8]atomic.Uint64
 
 // ringEntry is an extent that was written.
 type ringEntry struct{ start, n atomic.Uint64 }

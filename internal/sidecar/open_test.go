@@ -29,7 +29,7 @@ func TestQuick(t *testing.T) {
 	require.NoError(t, err)
 	sl[3].TxID.Store(7)
 	require.Equal(t, []uint64{7}, s.Live())
-	s.Publish([]byte("hello"))
+	s.Publish([]byte("hello"), 5)
 	b := make([]byte, 5)
 	require.EqualValues(t, 1, s2.Read(b))
 	require.Equal(t, "hello", string(b))

@@ -52,18 +52,18 @@ func TestPublish(t *testing.T) {
 		for i := range meta {
 			meta[i] = byte(rand.Uint32())
 		}
-		require.Equal(t, n, a.Publish(meta))
+		require.Equal(t, n, a.Publish(meta, len(meta)))
 		got := make([]byte, len(meta))
 		require.Equal(t, n, b.Read(got))
 		require.Equal(t, meta, got)
 		require.Equal(t, n, b.Seq())
 	}
 	long := make([]byte, 2*sidecar.MetaSize)
-	a.Publish(slices.Repeat([]byte{7}, sidecar.MetaSize))
+	a.Publish(slices.Repeat([]byte{7}, sidecar.MetaSize), sidecar.MetaSize)
 	b.Read(long)
 	require.Equal(t, slices.Repeat([]byte{7}, sidecar.MetaSize), long[:sidecar.MetaSize])
 	require.Equal(t, make([]byte, sidecar.MetaSize), long[sidecar.MetaSize:])
-	require.Panics(t, func() { a.Publish(long) })
+	require.Panics(t, func() { a.Publish(long, len(long)) })
 }
 
 // TestNoTornMeta reads while another handle publishes as fast as it can.
@@ -76,7 +76,7 @@ func TestNoTornMeta(t *testing.T) {
 		meta := make([]byte, sidecar.MetaSize)
 		for n := uint64(1); ; n++ {
 			fillMeta(meta, n)
-			a.Publish(meta)
+			a.Publish(meta, len(meta))
 			select {
 			case <-stop:
 				return
@@ -115,7 +115,7 @@ func TestChanges(t *testing.T) {
 	var noted uint64
 	for range 200 {
 		count := rand.Uint64N(200)
-		a.Written(numbered(noted, count))
+		noteNumbered(a, noted, count)
 		var got uint64
 		pos, ok = b.Changes(pos, func(start, n uint64) {
 			require.Equal(t, noted+got, start)
@@ -128,16 +128,16 @@ func TestChanges(t *testing.T) {
 	}
 
 	// Nearly a round is kept; what is more is lost, and said to be.
-	a.Written(numbered(noted, 4000))
+	noteNumbered(a, noted, 4000)
 	now, ok := b.Changes(pos, func(_, _ uint64) {})
 	require.True(t, ok)
 	require.Equal(t, pos+4000, now)
-	a.Written(numbered(0, 4097-4000))
+	noteNumbered(a, 0, 4097-4000)
 	now, ok = b.Changes(pos, func(_, _ uint64) {})
 	require.False(t, ok)
 	now, ok = b.Changes(now, func(_, _ uint64) { require.Fail(t, "nothing is new") })
 	require.True(t, ok)
-	a.Written(numbered(0, 3*4096))
+	noteNumbered(a, 0, 3*4096)
 	_, ok = b.Changes(now, func(_, _ uint64) {})
 	require.False(t, ok)
 }
@@ -181,7 +181,7 @@ func TestChangesOfAProcess(t *testing.T) {
 	require.EqualValues(t, rounds*each, pos)
 }
 
-// TestKilledWhileNoting leaves reserve above head, as a writer that dies does.
+// TestKilledWhileNoting leaves reserve above head, and an extent there, as a writer that dies does.
 func TestKilledWhileNoting(t *testing.T) {
 	path := dbPath(t)
 	a := openReady(t, path, sidecar.Reader)
@@ -190,16 +190,8 @@ func TestKilledWhileNoting(t *testing.T) {
 	p.must("note 0 10")
 	p.kill()
 	w := openReady(t, path, sidecar.Writer)
-	func() {
-		defer func() { _ = recover() }()
-		w.Written(func(yield func(uint64, uint64) bool) {
-			for i := range uint64(30) {
-				yield(1000+i, 0)
-			}
-			panic("dead")
-		})
-	}()
-	w.Written(numbered(10, 100))
+	w.DieNoting(1000, 0)
+	noteNumbered(w, 10, 100)
 	var next uint64
 	pos, ok := a.Changes(0, func(start, n uint64) {
 		require.Equal(t, next, start)

@@ -11,32 +11,26 @@ package sidecar
 // G3  A writer that dies leaves reserve above head. The next one goes on at head, and
 //     never lowers reserve, so at worst readers believe a little more to be lost.
 
-import "iter"
-
 // reserveStep is how many entries are reserved at once; a reader can lose that many
 // too early.
 const reserveStep = 64
 
-// Written notes extents, which are any two numbers, before the Publish of a meta that
-// refers to them. Only who may write to the database may call it, not concurrently.
-func (s *Sidecar) Written(extents iter.Seq2[uint64, uint64]) {
-	s.Guard(func() { s.note(extents) })
-}
+// Written notes an extent, which is any two numbers, before the Publish of a meta that
+// refers to it. Only who may write to the database may call it, not concurrently.
+func (s *Sidecar) Written(start, n uint64) { s.Guard(func() { s.note(start, n) }) }
 
-func (s *Sidecar) note(extents iter.Seq2[uint64, uint64]) {
+func (s *Sidecar) note(start, n uint64) {
 	r := &s.head.ring
-	pos, reserved := r.head.Load(), r.reserve.Load()
-	for start, n := range extents {
-		if pos >= reserved {
-			reserved = pos + reserveStep
-			r.reserve.Store(reserved)
-		}
-		e := &s.ring[pos%ringEntries]
-		e.start.Store(start)
-		e.n.Store(n)
-		pos++
+	pos := r.head.Load()
+	if pos >= r.reserve.Load() {
+		r.reserve.Store(pos + reserveStep)
 	}
-	r.head.Store(pos)
+	e := &s.ring[pos%ringEntries]
+	e.start.Store(start)
+	if e.n.Load() != n { // mostly it is the same, and a load is cheaper
+		e.n.Store(n)
+	}
+	r.head.Store(pos + 1)
 }
 
 // Changes visits what was noted since the position that an earlier call returned, in

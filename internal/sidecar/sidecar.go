@@ -103,8 +103,11 @@ type Sidecar struct {
 
 	mu        sync.Mutex
 	own       []bool // blocks
+	shown     int    // the block that is only to be seen, and one; 0: none
 	mutexHeld bool   // Open was First, and Ready was not called yet
 	closed    bool
+
+	zeros [2]int // how far before the end of each buffer they begin, but for the last word: P5
 
 	tx txLock
 }

@@ -16,6 +16,8 @@ package sidecar
 //     but not written (a later one was written first) is a hole, which is read as
 //     zeros, and so never stored to.
 // B5  Within a handle the kernel's locks keep nobody apart: mu does.
+// B6  Who enters no slot of its own, as one that alone writes, has a block only to be
+//     seen. It is empty for as long as the lock is held, so its owner does not look at it.
 
 import (
 	"encoding/binary"
@@ -31,27 +33,48 @@ import (
 func (s *Sidecar) Claim() ([]Slot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	i, err := s.claim()
+	if err != nil {
+		return nil, err
+	}
+	return s.block(i).slots[:], nil
+}
+
+// Show takes a block whose slots stay free, so that Processes lists this handle. It is
+// called once, and its errors are those of Claim.
+func (s *Sidecar) Show() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := s.claim()
+	if err == nil {
+		s.shown = i + 1
+	}
+	return err
+}
+
+// claim takes a block. It needs mu.
+func (s *Sidecar) claim() (int, error) {
 	for i := range s.own {
 		if s.own[i] {
 			continue
 		}
 		ok, err := s.fileLocks.TryLockRange(byteBlocks+int64(i), 1, true)
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		if !ok {
 			continue
 		}
 		if err := s.writeBlock(i); err != nil {
-			return nil, errors.Join(err, s.unlockBlock(i))
+			return 0, errors.Join(err, s.unlockBlock(i))
 		}
 		if !s.Guard(func() { s.countBlock(i) }) {
-			return nil, errors.Join(s.Err(), s.unlockBlock(i))
+			return 0, errors.Join(s.Err(), s.unlockBlock(i))
 		}
 		s.own[i] = true
-		return s.block(i).slots[:], nil
+		return i, nil
 	}
-	return nil, fmt.Errorf("%s: %w", s.name, ErrFull)
+	return 0, fmt.Errorf("%s: %w", s.name, ErrFull)
 }
 
 // writeBlock writes a block with all slots free.
@@ -136,6 +159,9 @@ func (s *Sidecar) Live() (live []uint64) {
 
 func (s *Sidecar) live() (live []uint64) {
 	for i := range s.blocks() {
+		if i+1 == s.shown {
+			continue // B6
+		}
 		b, before := s.block(i), len(live)
 		for j := range b.slots {
 			if id := b.slots[j].TxID.Load(); id != 0 {

@@ -103,6 +103,26 @@ func TestClaimOfDead(t *testing.T) {
 	require.Empty(t, a.Live())
 }
 
+// TestShow is seen, and sees the slots of others, and those that it claims itself.
+func TestShow(t *testing.T) { // B6
+	path := dbPath(t)
+	w, r := openReady(t, path, sidecar.Writer), openReady(t, path, sidecar.Reader)
+	require.NoError(t, w.Show())
+	for _, h := range []*handle{w, r} {
+		list := h.Processes()
+		require.Len(t, list, 1)
+		require.Equal(t, sidecar.Writer, list[0].Role)
+	}
+	require.Empty(t, w.Live())
+	for i, h := range []*handle{r, w} {
+		slots, err := h.Claim()
+		require.NoError(t, err)
+		slots[0].TxID.Store(uint64(7 + i))
+	}
+	require.ElementsMatch(t, []uint64{7, 8}, w.Live())
+	require.ElementsMatch(t, []uint64{7, 8}, r.Live())
+}
+
 func TestFull(t *testing.T) {
 	path := dbPath(t)
 	a, b := openReady(t, path, sidecar.Reader), openReady(t, path, sidecar.Reader)

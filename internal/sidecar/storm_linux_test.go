@@ -248,9 +248,9 @@ func (h *handle) stormPublish() error {
 	before := h.Seq()
 	meta := make([]byte, sidecar.MetaSize)
 	fillMeta(meta, before+1)
-	h.Written(numbered(before, 3))
+	noteNumbered(h, before, 3)
 	h.OthersWait()
-	if got := h.Publish(meta); got != before+1 || h.Seq() != got {
+	if got := h.Publish(meta, len(meta)); got != before+1 || h.Seq() != got {
 		return fmt.Errorf("published %d after %d", got, before)
 	}
 	h.Live()
