@@ -51,13 +51,10 @@ func (c *commit) clean() {
 	// too high, and there are too few.
 	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
 	left := budget
-	c.moveChildren(func(id page.ID, leaf bool) bool {
-		if left == 0 || c.worth(id, leaf) < least {
-			return false
-		}
-		left--
-		return true
-	})
+	for _, i := range c.branches {
+		left -= c.moveChildren(c.s.dirty[i].buf, least, left)
+	}
+	c.pages = c.s.pages
 	switch {
 	case left == 0:
 		c.db.cleanFrom = least + 1
@@ -97,28 +94,29 @@ func (c *commit) worth(id page.ID, leaf bool) int {
 	return 0
 }
 
-// moveChildren moves those children of dirty branches for which fn returns true.
-func (c *commit) moveChildren(fn func(id page.ID, leaf bool) bool) {
-	for _, i := range c.branches {
-		p := page.Page(c.s.dirty[i].buf)
-		leaf := p.Level() == 1
-		btree.MoveChildren(p, func(id page.ID, birth page.TxID) page.ID {
-			if id&dirtyBit != 0 || !fn(id, leaf) {
-				return id
-			}
-			moved, ok := c.move(id, birth)
-			switch {
-			case !ok:
-				return id
-			case leaf:
-				c.leaves = append(c.leaves, int(moved&^dirtyBit))
-			default:
-				c.branches = append(c.branches, int(moved&^dirtyBit))
-			}
-			return moved
-		})
+// moveChildren moves those children of dirty branch p that are worth least or more, of
+// the first most of them, and returns how many these are.
+func (c *commit) moveChildren(p page.Page, least, most int) (n int) {
+	leaf := p.Level() == 1
+	ids := btree.Children(p)
+	for i := 0; i < ids.Len() && n < most; i++ {
+		id := ids.At(i)
+		if id&dirtyBit != 0 || c.worth(id, leaf) < least {
+			continue
+		}
+		n++
+		moved, ok := c.move(id, btree.ChildBirth(p, i))
+		switch {
+		case !ok:
+			continue
+		case leaf:
+			c.leaves = append(c.leaves, int(moved&^dirtyBit))
+		default:
+			c.branches = append(c.branches, int(moved&^dirtyBit))
+		}
+		ids.Set(i, moved)
 	}
-	c.pages = c.s.pages
+	return n
 }
 
 // move returns a dirty copy of page id, which gets another place, or false if it is not

@@ -261,10 +261,15 @@ func (db *DB) latched() {
 	}
 }
 
-// wrote takes note that n pages from id on have been written (S3).
-func (db *DB) wrote(id page.ID, n uint64) {
-	if db.side != nil {
-		db.side.Written(uint64(id), n)
+// wrote takes note that units, which are in order, have been written, or may have (S3).
+func (db *DB) wrote(units []unit) {
+	for db.side != nil && len(units) > 0 {
+		start, end := units[0].id, units[0].id
+		for len(units) > 0 && units[0].id == end {
+			end += page.ID(units[0].pages)
+			units = units[1:]
+		}
+		db.side.Written(uint64(start), uint64(end-start))
 	}
 }
 

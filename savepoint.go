@@ -62,7 +62,7 @@ func (g *group) rewind(db *DB, m txMark) {
 // which the transaction has given up, and stay as they are until it has ended.
 func (g *group) rewindSpilled(m txMark) {
 	c := g.out
-	taken, returned := freelist.Net(slices.Clone(c.taken[m.out.taken:]), slices.Clone(c.returned[m.out.returned:]))
+	taken, returned := freelist.Net(c.taken[m.out.taken:], c.returned[m.out.returned:])
 	if g.store.exposed {
 		// Nothing was returned: a savepoint keeps reuseOwn from doing so.
 		if n := c.meta.HighWater - m.out.highWater; n > 0 {

@@ -4,11 +4,17 @@ package folio
 // go to the file.
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/vfs"
+	"github.com/foliodb/folio/pager"
 )
 
 // outputPages is how many nodes are laid out before they are written: the device
@@ -17,7 +23,7 @@ const outputPages = 64
 
 // output is adjacent pages on their way to the file.
 type output struct {
-	db    *DB
+	pager *pager.Pager
 	start page.ID
 	next  page.ID
 	bufs  [][]byte
@@ -59,21 +65,57 @@ func (o *output) flush() error {
 	if len(o.bufs) == 0 {
 		return nil
 	}
-	err := o.db.pager.Write(o.start, o.bufs)
-	o.db.wrote(o.start, uint64(o.next-o.start))
+	err := o.pager.Write(o.start, o.bufs)
 	o.bufs, o.used = o.bufs[:0], 0
 	return err
 }
 
 // writePages writes the units, which are in order of their place, in as few calls
-// as that allows, and enters their checksums into the record.
+// as that allows, and enters their checksums into the record. Of a large commit several
+// goroutines write a part each: to lay pages out and copy them is most of its work.
 func (c *commit) writePages() error {
-	ps := c.db.pageSize
-	if need := min(outputPages, len(c.leaves)+len(c.branches)) * ps; len(c.db.output) < need {
-		c.db.output = make([]byte, need)
+	n := c.parts()
+	each := (len(c.units) + n - 1) / n
+	space := min(outputPages, len(c.leaves)+len(c.branches), each) * c.db.pageSize
+	if len(c.db.output) < n*space {
+		c.db.output = make([]byte, n*space)
 	}
-	o := output{db: c.db, space: c.db.output}
-	for i, u := range c.units {
+	errs := make([]error, n)
+	var others sync.WaitGroup
+	for i, part := range slices.Collect(slices.Chunk(c.units, max(each, 1))) {
+		write := func() { errs[i] = c.writePart(part, c.db.output[i*space:(i+1)*space]) }
+		if i < n-1 {
+			others.Go(write)
+		} else {
+			write()
+		}
+	}
+	others.Wait()
+	c.db.wrote(c.units)
+	return errors.Join(errs...)
+}
+
+// partLeast and partsMost are how many units are worth a goroutine, and how many of
+// them a commit has at most: the file takes one write at a time.
+const (
+	partLeast = 24
+	partsMost = 4
+)
+
+// parts returns how many goroutines write the commit. On what is not a file of the system
+// it is one: the order of its writes is always the same there.
+func (c *commit) parts() int {
+	if !vfs.IsOS(c.db.file) {
+		return 1
+	}
+	return max(1, min(len(c.units)/partLeast, runtime.GOMAXPROCS(0), partsMost))
+}
+
+// writePart writes units, laying nodes out in space.
+func (c *commit) writePart(units []unit, space []byte) error {
+	ps := c.db.pageSize
+	o := output{pager: c.db.pager, space: space}
+	for i, u := range units {
 		if !o.fits(u, ps) {
 			if err := o.flush(); err != nil {
 				return err
@@ -97,7 +139,7 @@ func (c *commit) writePages() error {
 			}
 			o.addNode(ps, u)
 		}
-		c.units[i].sum = page.Page(b).Checksum()
+		units[i].sum = page.Page(b).Checksum()
 	}
 	return o.flush()
 }

@@ -56,22 +56,29 @@ func Refs(p page.Page, mask page.ID, fn func(Ref)) {
 	}, false)
 }
 
-// MoveChildren replaces the id of each child of p by what fn returns for it, if p is a
-// branch. A commit that has p in its hands anyway can give children other places.
-func MoveChildren(p page.Page, fn func(id page.ID, birth page.TxID) page.ID) {
+// ChildIDs are the ids of the children of a branch, as they lie in it. A commit that has
+// the branch in its hands anyway can give children other places.
+type ChildIDs []byte
+
+// Children returns the ids of the children of p, none if it is a leaf.
+func Children(p page.Page) ChildIDs {
 	n := node(p)
 	if n.isLeaf() {
-		return
+		return nil
 	}
 	c, b := n.count(), n.base()
-	ids, births := n[branchIDs(b, c):], n[branchBirths(b, c):]
-	for i := range c {
-		old := page.ID(le.Uint64(ids[8*i:]))
-		if id := fn(old, page.TxID(le.Uint64(births[8*i:]))); id != old {
-			n.setChildID(i, id)
-		}
-	}
+	return ChildIDs(n[branchIDs(b, c):][:8*c])
 }
+
+// Len returns how many there are, and At the i-th.
+func (c ChildIDs) Len() int         { return len(c) / 8 }
+func (c ChildIDs) At(i int) page.ID { return page.ID(le.Uint64(c[8*i:])) }
+
+// Set makes id the i-th.
+func (c ChildIDs) Set(i int, id page.ID) { le.PutUint64(c[8*i:], uint64(id)) }
+
+// ChildBirth returns the transaction that the i-th child of branch p is from.
+func ChildBirth(p page.Page, i int) page.TxID { return node(p).childBirth(i) }
 
 // SetRefs replaces each reference in p to a page whose id has a bit of mask by what
 // fn returns for it. A mask of zero stands for all.

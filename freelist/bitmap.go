@@ -221,11 +221,16 @@ func (m *bitmap) end() page.ID {
 	return 0
 }
 
-// count returns how many pages of the n, a power of two and 64 or more, around page
-// id are in the set: of those from a multiple of n on.
-func (m *bitmap) count(id page.ID, n page.ID) (pages int) {
-	for at := id &^ (n - 1); at < id&^(n-1)+n; at += 64 {
-		pages += bits.OnesCount64(m.word(at >> 6))
+// count returns how many pages of the n around page id are in the set: of those from a
+// multiple of n on, which is a power of two, 64 or more, and at most chunkPages.
+func (m *bitmap) count(id, n page.ID) (pages int) {
+	at := id >> chunkBits
+	if at >= page.ID(len(m.chunks)) || m.chunks[at] == nil {
+		return 0
+	}
+	first := id % chunkPages &^ (n - 1) / 64
+	for _, w := range m.chunks[at].words[first : first+n/64] {
+		pages += bits.OnesCount64(w)
 	}
 	return pages
 }

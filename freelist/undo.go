@@ -1,12 +1,6 @@
 package freelist
 
-import (
-	"cmp"
-	"slices"
-
-	"github.com/foliodb/folio/internal/invariants"
-	"github.com/foliodb/folio/internal/page"
-)
+import "github.com/foliodb/folio/internal/page"
 
 // This file is responsible for commits that fail.
 
@@ -32,42 +26,4 @@ func (l *List) Withdraw(e Extent) {
 	if low.Len > 0 && !l.zone.remove(low) || high.Len > 0 && !l.free.remove(high) {
 		panic("folio: broken invariant: withdrawn pages were not free")
 	}
-}
-
-// Net returns what remains of what was taken and returned, in any order and as often
-// as it may be: the pages taken once more than returned, and those returned once
-// more than taken. It may sort its arguments.
-func Net(taken, returned []Extent) (more, less []Extent) {
-	if len(returned) == 0 {
-		return slices.Clone(taken), nil
-	}
-	type step struct {
-		at    page.ID
-		delta int
-	}
-	steps := make([]step, 0, 2*(len(taken)+len(returned)))
-	for _, e := range taken {
-		steps = append(steps, step{e.Start, 1}, step{e.End(), -1})
-	}
-	for _, e := range returned {
-		steps = append(steps, step{e.Start, -1}, step{e.End(), 1})
-	}
-	slices.SortFunc(steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
-	level := 0
-	for i, s := range steps {
-		level += s.delta
-		if level == 0 || i+1 == len(steps) || steps[i+1].at == s.at {
-			continue
-		}
-		if invariants.Enabled {
-			invariants.Check(level == 1 || level == -1, "page %d taken %d times more than returned", s.at, level)
-		}
-		e := Extent{Start: s.at, Len: uint64(steps[i+1].at - s.at)}
-		if level > 0 {
-			more = append(more, e)
-		} else {
-			less = append(less, e)
-		}
-	}
-	return more, less
 }

@@ -39,6 +39,12 @@ func linkPublish(tmp, name string) error {
 	return os.Remove(tmp)
 }
 
+// IsOS tells whether f is a file of OS, not one that is wrapped around it.
+func IsOS(f File) bool {
+	_, ok := f.(*osFile)
+	return ok
+}
+
 // osFile is a File of the operating system.
 type osFile struct {
 	f *os.File
