@@ -89,8 +89,8 @@ const sinceSize = 8
 // sortRecord sorts r. Mostly most of it is in order: what was written before, and behind
 // it the few units of a small commit.
 func sortRecord(r []Unit) {
-	n := 0
-	for n < len(r) && (n == 0 || r[n-1].ID <= r[n].ID) {
+	n := min(1, len(r))
+	for n < len(r) && r[n-1].ID <= r[n].ID {
 		n++
 	}
 	if n == len(r) {
