@@ -26,7 +26,7 @@ import (
 )
 
 func main() {
-	rounds := flag.Int("rounds", 10, "number of rounds")
+	rounds := flag.Int("rounds", 15, "number of rounds")
 	each := flag.Duration("time", 20*time.Millisecond, "time for each measurement")
 	only := flag.String("only", ".", "pattern of the measurements")
 	flag.Parse()
