@@ -26,10 +26,7 @@ package folio
 // recovery goes back to the durable one, none of whose pages was touched (R3).
 
 import (
-	"cmp"
 	"fmt"
-	"iter"
-	"slices"
 	"sync"
 	"time"
 
@@ -151,18 +148,10 @@ func (db *DB) becameDurable(snap *snapshot) {
 
 // unsynced is what has been written since the newest durable state.
 type unsynced struct {
-	units []written // in order of their place
-	spare []written // memory for the next ones
-	pages uint64    // in units
-	bytes int64     // written
-	lost  bool      // there are others, which no record lists
-}
-
-// written is a page or a run that a commit has written.
-type written struct {
-	id    page.ID
-	pages uint64
-	sum   uint64
+	units map[page.ID]unit
+	pages uint64 // in them
+	bytes int64  // written
+	lost  bool   // there are others, which no record lists
 }
 
 // record returns the units that are still in use when those in freed are not any more,
@@ -171,57 +160,48 @@ func (n *unsynced) record(freed []freelist.Extent) []meta.Unit {
 	if len(n.units) == 0 || bugs.On(bugs.RecordOnlyOwn) {
 		return nil
 	}
-	r := make([]meta.Unit, 0, len(n.units)+recordMore)
-	for u := range n.without(freed) {
-		r = append(r, meta.Unit{ID: u.id, Sum: u.sum})
+	gone := n.among(freed)
+	r := make([]meta.Unit, 0, len(n.units))
+	for _, u := range n.units {
+		if !gone[u.id] {
+			r = append(r, meta.Unit{ID: u.id, Sum: u.sum})
+		}
 	}
 	return r
 }
 
-// recordMore is room for the units of a small commit, behind those before it.
-const recordMore = 16
-
-// without goes through the units that freed has no pages of, in order.
-func (n *unsynced) without(freed []freelist.Extent) iter.Seq[written] {
-	freed = slices.Clone(freed)
-	slices.SortFunc(freed, func(a, b freelist.Extent) int { return cmp.Compare(a.Start, b.Start) })
-	return func(yield func(written) bool) {
-		next := freed
-		for _, u := range n.units {
-			for len(next) > 0 && next[0].End() <= u.id {
-				next = next[1:]
-			}
-			if gone := len(next) > 0 && next[0].Start <= u.id; !gone && !yield(u) {
-				return
+// among returns the units that freed has pages of.
+func (n *unsynced) among(freed []freelist.Extent) map[page.ID]bool {
+	ids := make(map[page.ID]bool)
+	for _, e := range freed {
+		for id := e.Start; id < e.End(); id++ {
+			if _, ok := n.units[id]; ok {
+				ids[id] = true
 			}
 		}
 	}
+	return ids
 }
 
 // add takes note of a commit that has been written and is not going to be flushed.
 func (n *unsynced) add(c *commit) {
 	n.bytes += c.stats.bytes(c.db.pageSize)
 	if n.lost = n.lost || c.meta.Weak; n.lost {
-		n.units, n.spare, n.pages = nil, nil, 0
+		n.units, n.pages = nil, 0
 		return
 	}
-	merged, own := n.spare[:0], c.units // which are in order, too
-	for u := range n.without(c.freed) {
-		for len(own) > 0 && own[0].id < u.id {
-			merged, own = append(merged, own[0].written()), own[1:]
-		}
-		merged = append(merged, u)
+	for id := range n.among(c.freed) {
+		n.pages -= n.units[id].pages
+		delete(n.units, id)
 	}
-	for _, u := range own {
-		merged = append(merged, u.written())
+	if n.units == nil {
+		n.units = make(map[page.ID]unit)
 	}
-	n.units, n.spare, n.pages = merged, n.units, 0
-	for _, u := range merged {
+	for _, u := range c.units {
+		n.units[u.id] = unit{id: u.id, pages: u.pages, sum: u.sum}
 		n.pages += u.pages
 	}
 }
-
-func (u *unit) written() written { return written{id: u.id, pages: u.pages, sum: u.sum} }
 
 // flusher flushes in the background what was committed with DurabilityRelaxed.
 type flusher struct {

@@ -71,8 +71,7 @@ type Unit struct {
 // meta does not fit. It may sort the record.
 func (m *Meta) Room() int {
 	sortRecord(m.Record)
-	var ids [512]byte // they hardly ever take more
-	room := bodySize - len(m.Freelist.Tail) - len(appendIDs(ids[:0], m.Record)) - sumSize*len(m.Record)
+	room := bodySize - len(m.Freelist.Tail) - len(appendIDs(nil, m.Record)) - sumSize*len(m.Record)
 	if m.Weak {
 		room -= sinceSize
 	}
@@ -86,24 +85,9 @@ func (m *Meta) Fits() bool { return m.Room() >= 0 }
 // sinceSize is what Since takes, behind the tail.
 const sinceSize = 8
 
-// sortRecord sorts r. Mostly most of it is in order: what was written before, and behind
-// it the few units of a small commit.
 func sortRecord(r []Unit) {
-	n := min(1, len(r))
-	for n < len(r) && r[n-1].ID <= r[n].ID {
-		n++
-	}
-	if n == len(r) {
-		return
-	}
-	tail := slices.Clone(r[n:])
-	slices.SortFunc(tail, func(a, b Unit) int { return cmp.Compare(a.ID, b.ID) })
-	for i := len(r) - 1; len(tail) > 0; i-- { // the largest that is left goes to r[i]
-		if t := len(tail) - 1; n == 0 || r[n-1].ID <= tail[t].ID {
-			r[i], tail = tail[t], tail[:t]
-		} else {
-			n--
-			r[i] = r[n]
-		}
+	byID := func(a, b Unit) int { return cmp.Compare(a.ID, b.ID) }
+	if !slices.IsSortedFunc(r, byID) {
+		slices.SortFunc(r, byID)
 	}
 }
