@@ -18,6 +18,7 @@ import (
 // it, whether that one is still there or not. Behind the last or before the first
 // key it returns nil and stays on that key.
 type Cursor struct {
+	compatCursor
 	bucket *Bucket
 	c      btree.Cursor
 }

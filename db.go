@@ -25,6 +25,8 @@ import (
 
 // DB is an open database. All its methods may be called concurrently.
 type DB struct {
+	compatDB
+
 	// MaxBatchSize and MaxBatchDelay are how many calls of Batch share a
 	// transaction, and how long the first of them waits for others. Set them
 	// before the first Batch.

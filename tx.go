@@ -54,6 +54,7 @@ type writing struct {
 	savepoints []*Savepoint
 	durability Durability
 	onCommit   []func()
+	compatWriting
 }
 
 // notWriting stands for the absence of all that; nobody changes it.

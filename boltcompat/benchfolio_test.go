@@ -72,29 +72,29 @@ func folioUpdate(b *testing.B, fn func(tx *folio.Tx)) {
 
 func BenchmarkFolioView(b *testing.B) {
 	db := folioDB(b)
-	for b.Loop() {
+	benchLoop(b, benchStretch, func() {
 		_ = db.View(func(tx *folio.Tx) error { return nil })
-	}
+	})
 }
 
 func BenchmarkFolioViewNestedGet(b *testing.B) {
 	db := folioDB(b)
 	key := benchKey(4711)
-	for b.Loop() {
+	benchLoop(b, benchStretch, func() {
 		_ = db.View(func(tx *folio.Tx) error {
 			if folioDeepest(tx).Get(key) == nil {
 				b.Fatal("nothing there")
 			}
 			return nil
 		})
-	}
+	})
 }
 
 func BenchmarkFolioBucketNested(b *testing.B) {
 	folioView(b, func(tx *folio.Tx) {
-		for b.Loop() {
+		benchLoop(b, benchStretch, func() {
 			folioDeepest(tx)
-		}
+		})
 	})
 }
 
@@ -102,21 +102,21 @@ func BenchmarkFolioBucketEach(b *testing.B) {
 	folioView(b, func(tx *folio.Tx) {
 		in, i := tx.Bucket(benchNames[0]), 0
 		var key [8]byte
-		for b.Loop() {
+		benchLoop(b, benchStretch, func() {
 			binary.BigEndian.PutUint64(key[:], uint64(i%benchBuckets*7919%benchKeys))
 			if in.Bucket(key[:]) == nil {
 				b.Fatal("nothing there")
 			}
 			i++
-		}
+		})
 	})
 }
 
 func BenchmarkFolioBucketNestedWritable(b *testing.B) {
 	folioUpdate(b, func(tx *folio.Tx) {
-		for b.Loop() {
+		benchLoop(b, benchStretch, func() {
 			folioDeepest(tx)
-		}
+		})
 	})
 }
 
@@ -124,11 +124,11 @@ func BenchmarkFolioGet(b *testing.B) {
 	folioView(b, func(tx *folio.Tx) {
 		in, i := folioDeepest(tx), 0
 		var key [8]byte
-		for b.Loop() {
+		benchLoop(b, benchStretch, func() {
 			binary.BigEndian.PutUint64(key[:], uint64(i*7919%benchKeys))
 			in.Get(key[:])
 			i++
-		}
+		})
 	})
 }
 
@@ -137,31 +137,31 @@ func BenchmarkFolioPut(b *testing.B) {
 		in, i := folioDeepest(tx), 0
 		var key [8]byte
 		value := make([]byte, 100)
-		for b.Loop() {
+		benchLoop(b, benchStretch, func() {
 			binary.BigEndian.PutUint64(key[:], uint64(i*7919%benchKeys))
 			_ = in.Put(key[:], value)
 			i++
-		}
+		})
 	})
 }
 
 func BenchmarkFolioForEach(b *testing.B) {
 	folioView(b, func(tx *folio.Tx) {
 		in := folioDeepest(tx)
-		for b.Loop() {
+		benchLoop(b, 1, func() {
 			_ = in.ForEach(func(k, v []byte) error { return nil })
-		}
+		})
 	})
 }
 
 func BenchmarkFolioCursorNext(b *testing.B) {
 	folioView(b, func(tx *folio.Tx) {
 		in := folioDeepest(tx)
-		for b.Loop() {
+		benchLoop(b, 1, func() {
 			c := in.Cursor()
 			for k, _ := c.First(); k != nil; k, _ = c.Next() {
 			}
-		}
+		})
 	})
 }
 
@@ -169,11 +169,11 @@ func BenchmarkFolioCursorSeek(b *testing.B) {
 	folioView(b, func(tx *folio.Tx) {
 		in, i := folioDeepest(tx), 0
 		var key [8]byte
-		for b.Loop() {
+		benchLoop(b, benchStretch, func() {
 			binary.BigEndian.PutUint64(key[:], uint64(i*7919%benchKeys))
 			in.Cursor().Seek(key[:])
 			i++
-		}
+		})
 	})
 }
 

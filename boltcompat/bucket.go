@@ -20,7 +20,7 @@ type Bucket folio.Bucket
 func (b *Bucket) Folio() *folio.Bucket { return (*folio.Bucket)(b) }
 
 // Tx returns the bucket's transaction.
-func (b *Bucket) Tx() *Tx { return b.Folio().Tx().Compat.(*Tx) }
+func (b *Bucket) Tx() *Tx { return (*Tx)(b.Folio().Tx()) }
 
 // Root returns the page of the bucket's tree: 0 if it has none of its own, or none yet.
 func (b *Bucket) Root() common.Pgid { return common.Pgid(b.Folio().Root()) }

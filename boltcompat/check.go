@@ -56,7 +56,7 @@ func (tx *Tx) Check(options ...CheckOption) <-chan error {
 		close(ch)
 		return ch
 	}
-	found := tx.tx.Check()
+	found := tx.Folio().Check()
 	if c.keys == nil {
 		return found
 	}

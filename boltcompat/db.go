@@ -110,15 +110,14 @@ func (db *DB) Begin(writable bool) (*Tx, error) {
 		db.logResult(err, "Beginning a transaction")
 		return nil, err
 	}
-	return newTx(db, ftx), nil
+	return db.begun(ftx), nil
 }
 
 // View calls fn with a read-only transaction, which ends when fn returns.
 func (db *DB) View(fn func(*Tx) error) error {
 	return db.Folio().View(func(ftx *folio.Tx) error {
-		tx := newTx(db, ftx)
-		err := fn(tx)
-		tx.ended()
+		err := fn((*Tx)(ftx))
+		db.ended((*Tx)(ftx))
 		return err
 	})
 }
@@ -129,9 +128,9 @@ func (db *DB) View(fn func(*Tx) error) error {
 // Updates of several goroutines share flushes. Functions run one after the other, but
 // fn must not wait for the end of another Update.
 func (db *DB) Update(fn func(*Tx) error) error {
-	return db.timed(func(sealed *time.Time) error {
-		return db.Folio().Update(func(ftx *folio.Tx) error { return db.run(ftx, fn, sealed) })
-	})
+	var sealed time.Time
+	err := db.Folio().Update(func(ftx *folio.Tx) error { return db.run(ftx, fn, &sealed) })
+	return db.settled(sealed, err)
 }
 
 // Batch calls fn as part of a transaction that it shares with other calls of Batch
@@ -143,27 +142,25 @@ func (db *DB) Batch(fn func(*Tx) error) error {
 		to.MaxBatchSize, to.MaxBatchDelay = db.MaxBatchSize, db.MaxBatchDelay
 	}
 	db.batch.Unlock()
-	return db.timed(func(sealed *time.Time) error {
-		return to.Batch(func(ftx *folio.Tx) error { return db.run(ftx, fn, sealed) })
-	})
+	var sealed time.Time
+	err := to.Batch(func(ftx *folio.Tx) error { return db.run(ftx, fn, &sealed) })
+	return db.settled(sealed, err)
 }
 
 // run calls fn with a writable transaction that is committed if it returns nil. It
 // notes when that was.
 func (db *DB) run(ftx *folio.Tx, fn func(*Tx) error, sealed *time.Time) error {
-	tx := newTx(db, ftx)
-	defer tx.ended()
+	tx := db.begun(ftx)
+	defer db.ended(tx)
 	if err := fn(tx); err != nil {
 		return err
 	}
 	*sealed = time.Now()
-	return tx.relax()
+	return db.relax(tx)
 }
 
-// timed runs a function that commits, with what belongs to every commit.
-func (db *DB) timed(commit func(sealed *time.Time) error) error {
-	var sealed time.Time
-	err := commit(&sealed)
+// settled is committed for a commit that began at sealed, if there was one.
+func (db *DB) settled(sealed time.Time, err error) error {
 	if sealed.IsZero() { // fn failed, or nothing was begun
 		return err
 	}

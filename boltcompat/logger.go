@@ -37,7 +37,7 @@ var discardLogger Logger = &DefaultLogger{Logger: log.New(io.Discard, "", 0)}
 
 // Logger returns the logger of the database, which is never nil.
 func (db *DB) Logger() Logger {
-	if db.logger == nil {
+	if db == nil || db.logger == nil { // of a transaction that has ended
 		return discardLogger
 	}
 	return db.logger

@@ -64,6 +64,7 @@ func (db *DB) open(path string, mode os.FileMode, o *Options) error {
 	if err != nil {
 		return openError(path, err)
 	}
+	fdb.Compat = db
 	db.db, db.firstID = fdb, fdb.Info().TxID
 	db.skipped.Store(notKnown)
 	return nil

@@ -92,7 +92,7 @@ type TxStats struct {
 // Stats returns the counters of the transaction: cursors and, after Commit, WriteTime.
 // Pages are written for several transactions together, so they are only in DB.Stats.
 func (tx *Tx) Stats() TxStats {
-	return TxStats{CursorCount: tx.cursors.Load(), WriteTime: tx.writeTime}
+	return TxStats{CursorCount: tx.Cursors.Load(), WriteTime: tx.WriteTime}
 }
 
 // fields returns the counters, for what is done with each of them.

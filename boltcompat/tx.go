@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/foliodb/folio"
@@ -14,43 +13,36 @@ import (
 )
 
 // Tx is a transaction: a consistent view of the database.
-type Tx struct {
-	// WriteFlag has no effect: copies are read by system calls, through the file
-	// that is open.
-	WriteFlag int
+//
+// It is folio's by another name, with a field WriteFlag that has no effect: copies are
+// read by system calls, through the file that is open.
+type Tx folio.Tx
 
-	tx        *folio.Tx
-	db        *DB
-	cursors   atomic.Int64
-	writeTime time.Duration
-}
-
-func newTx(db *DB, ftx *folio.Tx) *Tx {
+// begun takes note of the beginning of a transaction.
+func (db *DB) begun(ftx *folio.Tx) *Tx {
 	if db.skipped.Load() == notKnown && ftx.Writable() {
 		db.skipped.CompareAndSwap(notKnown, int64(ftx.ID()-db.firstID-1))
 	}
-	tx := &Tx{tx: ftx, db: db}
-	ftx.Compat = tx
-	return tx
+	return (*Tx)(ftx)
 }
 
-// ended takes note of the end of the transaction.
-func (tx *Tx) ended() {
-	if n := tx.cursors.Load(); n != 0 {
-		tx.db.cursors.Add(n)
+// ended takes note of the end of a transaction.
+func (db *DB) ended(tx *Tx) {
+	if n := tx.Cursors.Load(); n != 0 {
+		db.cursors.Add(n)
 	}
 }
 
 // relax makes the commit to come one without a flush if the database has NoSync.
-func (tx *Tx) relax() error {
-	if !tx.db.NoSync || tx.tx.DB() == nil {
+func (db *DB) relax(tx *Tx) error {
+	if !db.NoSync || tx.DB() == nil {
 		return nil
 	}
-	return tx.tx.SetDurability(folio.DurabilityNone)
+	return tx.Folio().SetDurability(folio.DurabilityNone)
 }
 
 // Folio returns folio's own transaction, for what bbolt does not have.
-func (tx *Tx) Folio() *folio.Tx { return tx.tx }
+func (tx *Tx) Folio() *folio.Tx { return (*folio.Tx)(tx) }
 
 // notKnown is DB.skipped before the first write transaction.
 const notKnown = -1
@@ -59,52 +51,53 @@ const notKnown = -1
 // for a writable one the next. folio skips numbers when it opens a file, which programs
 // that count versions do not expect; here they go on where they ended.
 func (tx *Tx) ID() int {
-	id := tx.tx.ID()
-	if id > tx.db.firstID {
-		id -= int(tx.db.skipped.Load())
+	id := tx.Folio().ID()
+	if db := tx.DB(); db != nil && id > db.firstID {
+		id -= int(db.skipped.Load())
 	}
 	return id
 }
 
 // DB returns the transaction's database, or nil when it has ended.
 func (tx *Tx) DB() *DB {
-	if tx.tx.DB() == nil {
+	db := tx.Folio().DB()
+	if db == nil {
 		return nil
 	}
-	return tx.db
+	return db.Compat.(*DB)
 }
 
 // Size returns the size of the database in bytes as the transaction sees it.
-func (tx *Tx) Size() int64 { return tx.tx.Size() }
+func (tx *Tx) Size() int64 { return tx.Folio().Size() }
 
 // Writable tells whether the transaction can change the database.
-func (tx *Tx) Writable() bool { return tx.tx.Writable() }
+func (tx *Tx) Writable() bool { return tx.Folio().Writable() }
 
 // Cursor returns a cursor over the top-level buckets; their values are nil.
 func (tx *Tx) Cursor() *Cursor {
-	return tx.newCursor(tx.tx.Cursor())
+	return tx.newCursor(tx.Folio().Cursor())
 }
 
 // Bucket returns the top-level bucket name, or nil if there is none.
 func (tx *Tx) Bucket(name []byte) *Bucket {
-	return (*Bucket)(tx.tx.Bucket(name))
+	return (*Bucket)(tx.Folio().Bucket(name))
 }
 
 // CreateBucket creates a top-level bucket.
 func (tx *Tx) CreateBucket(name []byte) (*Bucket, error) {
-	return tx.made(tx.tx.CreateBucket(name))
+	return tx.made(tx.Folio().CreateBucket(name))
 }
 
 // CreateBucketIfNotExists returns a top-level bucket, which it creates if there is
 // none.
 func (tx *Tx) CreateBucketIfNotExists(name []byte) (*Bucket, error) {
-	return tx.made(tx.tx.CreateBucketIfNotExists(name))
+	return tx.made(tx.Folio().CreateBucketIfNotExists(name))
 }
 
 // made returns what a function that creates a bucket returns.
 func (tx *Tx) made(fb *folio.Bucket, err error) (*Bucket, error) {
 	if err != nil {
-		tx.db.logResult(err, "Creating a bucket")
+		tx.DB().logResult(err, "Creating a bucket")
 		return nil, err
 	}
 	return (*Bucket)(fb), nil
@@ -115,11 +108,11 @@ func (tx *Tx) DeleteBucket(name []byte) error {
 	if len(name) == 0 {
 		return tx.root().DeleteBucket(name)
 	}
-	return tx.tx.DeleteBucket(name)
+	return tx.Folio().DeleteBucket(name)
 }
 
 // root returns the bucket of the top-level buckets.
-func (tx *Tx) root() *Bucket { return (*Bucket)(tx.tx.Cursor().Bucket()) }
+func (tx *Tx) root() *Bucket { return (*Bucket)(tx.Folio().Cursor().Bucket()) }
 
 // MoveBucket moves the bucket child from src to dst. Nil stands for the top level.
 func (tx *Tx) MoveBucket(child []byte, src *Bucket, dst *Bucket) error {
@@ -134,39 +127,40 @@ func (tx *Tx) MoveBucket(child []byte, src *Bucket, dst *Bucket) error {
 
 // ForEach calls fn for each top-level bucket in order, until it returns an error.
 func (tx *Tx) ForEach(fn func(name []byte, b *Bucket) error) error {
-	return tx.tx.ForEach(func(name []byte, fb *folio.Bucket) error { return fn(name, (*Bucket)(fb)) })
+	return tx.Folio().ForEach(func(name []byte, fb *folio.Bucket) error { return fn(name, (*Bucket)(fb)) })
 }
 
 // OnCommit adds a function to be called after the transaction has been committed.
-func (tx *Tx) OnCommit(fn func()) { tx.tx.OnCommit(fn) }
+func (tx *Tx) OnCommit(fn func()) { tx.Folio().OnCommit(fn) }
 
 // Commit writes the changes, makes them durable unless DB.NoSync is set, and ends the
 // transaction.
 func (tx *Tx) Commit() error {
-	if tx.tx.DB() == nil || !tx.Writable() {
-		return tx.tx.Commit() // an error
+	db := tx.DB()
+	if db == nil || !tx.Writable() {
+		return tx.Folio().Commit() // an error
 	}
 	start := time.Now()
-	err := tx.relax()
+	err := db.relax(tx)
 	if err == nil {
-		err = tx.tx.Commit()
+		err = tx.Folio().Commit()
 	}
-	tx.ended()
-	tx.writeTime = time.Since(start)
-	return tx.db.committed(err, tx.writeTime)
+	db.ended(tx)
+	tx.WriteTime = time.Since(start)
+	return db.committed(err, tx.WriteTime)
 }
 
 // Rollback drops the changes and ends the transaction.
 func (tx *Tx) Rollback() error {
-	if tx.tx.DB() != nil {
-		tx.ended()
+	if db := tx.DB(); db != nil {
+		db.ended(tx)
 	}
-	return tx.tx.Rollback()
+	return tx.Folio().Rollback()
 }
 
 // Page describes page id; nil if there is no such page.
 func (tx *Tx) Page(id int) (*common.PageInfo, error) {
-	p, err := tx.tx.Page(id)
+	p, err := tx.Folio().Page(id)
 	if err != nil || p == nil {
 		return nil, err
 	}
@@ -184,11 +178,12 @@ func (tx *Tx) Copy(w io.Writer) error {
 // WriteTo writes the whole database to w, as a file of folio, and returns how many
 // bytes it has written: Size, if there is no error.
 func (tx *Tx) WriteTo(w io.Writer) (int64, error) {
-	if tx.DB() == nil {
+	db := tx.DB()
+	if db == nil {
 		return 0, ErrTxClosed
 	}
-	c := copier{w: w, page: tx.db.Info().PageSize}
-	if _, err := tx.tx.WriteTo(&c); err != nil {
+	c := copier{w: w, page: db.Info().PageSize}
+	if _, err := tx.Folio().WriteTo(&c); err != nil {
 		if c.err != nil {
 			return c.n, c.err
 		}
@@ -198,7 +193,7 @@ func (tx *Tx) WriteTo(w io.Writer) (int64, error) {
 }
 
 // CopyFile writes the whole database to a file.
-func (tx *Tx) CopyFile(path string, mode os.FileMode) error { return tx.tx.CopyFile(path, mode) }
+func (tx *Tx) CopyFile(path string, mode os.FileMode) error { return tx.Folio().CopyFile(path, mode) }
 
 // metaPages is how many of them a file begins with.
 const metaPages = 2

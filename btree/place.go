@@ -31,9 +31,10 @@ func Layout(dst, src page.Page) {
 		clear(d[page.HeaderSize+s.prefixLen() : s.base()])
 		return
 	}
-	var arena []byte
+	c := s.count() // and memory for all of them at once
+	list, arena := make([]entry, 0, c), make([]byte, 0, c*(s.prefixLen()+headSize))
 	h := s.hint()
-	if !layoutBranch(d, s.level(), s.entries(nil, &arena)) {
+	if !layoutBranch(d, s.level(), s.entries(list, &arena)) {
 		panic("folio: broken invariant: the entries of a branch do not fit into a branch")
 	}
 	d.setHint(h)

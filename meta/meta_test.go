@@ -6,6 +6,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -176,6 +177,27 @@ func TestMetaRoomIsExact(t *testing.T) {
 		require.Equal(t, m.Record, got.Record)
 		m.Freelist.Tail = append(m.Freelist.Tail, 0)
 		require.False(t, m.Fits())
+	}
+}
+
+// TestRecordInAnyOrder: Encode sorts the record, of which any part may be in order.
+func TestRecordInAnyOrder(t *testing.T) {
+	r := newRand(t)
+	const end = 1 << 12
+	m := sample()
+	m.HighWater = end
+	for range 300 {
+		m.Record = randomRecord(r, 1+r.IntN(300), end)
+		want := encode(m, 0)
+		for range r.IntN(5) { // some of them are behind the others
+			i := r.IntN(len(m.Record))
+			u := m.Record[i]
+			m.Record = append(slices.Delete(m.Record, i, i+1), u)
+		}
+		require.Equal(t, want, encode(m, 0))
+		tail := m.Record[r.IntN(len(m.Record)):]
+		r.Shuffle(len(tail), func(i, j int) { tail[i], tail[j] = tail[j], tail[i] })
+		require.Equal(t, want, encode(m, 0))
 	}
 }
 
