@@ -10,11 +10,11 @@ package folio
 
 import (
 	"fmt"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/vfs"
 )
 
 // abort is the panic that leaves the function of a View or an Update.
@@ -58,15 +58,11 @@ func (tx *Tx) check(err error) error {
 // faulted returns the error for the recovered panic r if it is a fault on the
 // transaction's map, and nil if it is something else.
 func (tx *Tx) faulted(r any) error {
-	re, ok := r.(runtime.Error)
+	at, ok := vfs.FaultAddr(r)
 	if !ok {
 		return nil
 	}
-	at, ok := re.(interface{ Addr() uintptr })
-	if !ok {
-		return nil
-	}
-	off, ok := tx.reader().view.Offset(at.Addr())
+	off, ok := tx.reader().view.Offset(at)
 	if !ok {
 		return nil
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime"
 	"runtime/debug"
 	"sync"
 
@@ -226,11 +225,7 @@ func storeNoFault(dst, src []byte) (ok bool) {
 		if e == nil {
 			return
 		}
-		// Only a fault in the copy has an address.
-		if _, isFault := e.(interface {
-			runtime.Error
-			Addr() uintptr
-		}); !isFault {
+		if _, fault := vfs.FaultAddr(e); !fault {
 			panic(e)
 		}
 		ok = false

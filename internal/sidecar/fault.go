@@ -16,8 +16,9 @@ package sidecar
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
+
+	"github.com/foliodb/folio/internal/vfs"
 )
 
 // ErrFault is what Err returns, wrapped.
@@ -45,11 +46,8 @@ func (s *Sidecar) Guard(fn func()) (ok bool) {
 
 // faulted tells whether the recovered panic r is a fault on the mapping.
 func (s *Sidecar) faulted(r any) bool {
-	fault, ok := r.(interface {
-		runtime.Error
-		Addr() uintptr
-	})
-	return ok && fault.Addr()-address(s.bytes) < uintptr(len(s.bytes))
+	at, ok := vfs.FaultAddr(r)
+	return ok && at-address(s.bytes) < uintptr(len(s.bytes))
 }
 
 // fault is H2.
