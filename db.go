@@ -72,6 +72,7 @@ type DB struct {
 	durableTx atomic.Uint64
 	unsynced  unsynced                       // what was written since
 	metas     [page.NumMetas][meta.Size]byte // as they are in the file
+	torn      error                          // the meta of what was committed and not flushed is lost
 	flusher   flusher
 
 	batchMu sync.Mutex
