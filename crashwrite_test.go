@@ -97,9 +97,9 @@ func (c *allCase) writeTries() (writeLimits, [2]allLimits) {
 	few := [2]allLimits{{0, 1, 0, 0}, {0, 1, 0, 0}}
 	switch {
 	case *crashN > 1 && c.heavy:
-		return writeLimits{faults: all, share: 1, ways: ways, last: 6}, few
+		return writeLimits{faults: all, share: 1, ways: ways, last: 2}, few
 	case *crashN > 1:
-		return writeLimits{faults: all, share: 1, ways: ways, again: 2, kills: max(1, 20 / *crashN)}, [2]allLimits{{4, 8, *crashN, 1}, {1, 2, 1, 0}}
+		return writeLimits{faults: all, share: 1, ways: ways, again: 10, kills: max(10, 40 / *crashN)}, [2]allLimits{{}, {0, 1, 1, 0}}
 	case c.heavy && (testing.Short() || invariants.Enabled):
 		return writeLimits{faults: 1, share: 1, ways: 1, last: 1}, few
 	case c.heavy:
