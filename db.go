@@ -38,6 +38,7 @@ type DB struct {
 	path     string
 	opts     Options
 	fs       vfs.FS
+	copyFS   vfs.FS // of CopyFile
 	file     vfs.File
 	pager    *pager.Pager
 	pageSize int
