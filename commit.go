@@ -449,11 +449,11 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 // flushMeta does it. If it counts and cannot be put back, it cannot be made durable.
 func (db *DB) putBack(slot int) error {
 	b, counts := db.metas[slot], db.current.Load() != db.durable
-	if !counts {
+	if !counts && !bugs.On(bugs.PutBackBelieved) {
 		meta.Spoil(b[:], slot)
 	}
 	err := db.pager.UndoMeta(slot, b[:])
-	if err != nil && counts && !db.slotHas(slot, b[:]) {
+	if err != nil && counts && !db.slotHas(slot, b[:]) && !bugs.On(bugs.TornFlushed) {
 		db.pager.Latch(err)
 		db.torn = fmt.Errorf("folio: %w: meta page %d: %w", ErrLatched, slot, err)
 	}

@@ -146,6 +146,9 @@ func (p *Pager) Sync() error {
 	if p.syncErr != nil {
 		return p.syncErr
 	}
+	if err := p.Err(); err != nil && bugs.On(bugs.LatchedUnsynced) {
+		return err
+	}
 	p.syncs.Add(1)
 	if err := p.file.Sync(); err != nil {
 		failed := fmt.Errorf("pager: sync: %w: %w", ErrLatched, err)
