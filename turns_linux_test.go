@@ -287,3 +287,21 @@ func TestTurnsNumbers(t *testing.T) {
 		require.NoError(t, db.Close())
 	}
 }
+
+// TestTurnsAfterTheLast: who is the only one to write, and closes the file beside readers,
+// writes what nobody is told of. The next one to write finds it.
+func TestTurnsAfterTheLast(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	w := openShared(t, path, shareWriters)
+	require.NoError(t, w.Update(addOne))
+	r := openShared(t, path, folio.Options{ReadOnly: true})
+	for i := range 4 {
+		require.NoError(t, w.Close())
+		w = openShared(t, path, shareWriters)
+		require.NoError(t, w.Update(addOne))
+		require.NoError(t, r.View(func(tx *folio.Tx) error {
+			require.EqualValues(t, i+2, tx.Bucket([]byte("b")).Sequence())
+			return nil
+		}))
+	}
+}
