@@ -444,11 +444,14 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 	return nil
 }
 
-// putBack undoes a write to slot that has failed, whatever it has done, so that nobody
+// putBack undoes a write to slot that has failed, if it has done anything, so that nobody
 // takes its meta for committed. If what was there does not count, the slot is spoilt, as
 // flushMeta does it. If it counts and cannot be put back, it cannot be made durable.
 func (db *DB) putBack(slot int) error {
 	b, counts := db.metas[slot], db.current.Load() != db.durable
+	if db.slotHas(slot, b[:]) {
+		return nil
+	}
 	if !counts && !bugs.On(bugs.PutBackBelieved) {
 		meta.Spoil(b[:], slot)
 	}
@@ -460,7 +463,7 @@ func (db *DB) putBack(slot int) error {
 	return err
 }
 
-// slotHas tells whether slot begins with b: a write can fail without doing anything.
+// slotHas tells whether slot begins with b.
 func (db *DB) slotHas(slot int, b []byte) bool {
 	var now [meta.Size]byte
 	return db.pager.ReadAt(now[:], page.ID(slot)) == nil && bytes.Equal(now[:], b)

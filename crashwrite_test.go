@@ -84,11 +84,11 @@ func allThen(runs ...func(*pipeHistory) error) func(*pipeHistory) error {
 // writeLimits say how much is tried.
 type writeLimits struct {
 	faults int // of writeFaults
-	share  int // one of so many calls fails in each of these ways; all do in some
+	share  int // of so many calls one fails in each of these ways
 	ways   int // to go on after each: of writeWays
 	last   int // calls of a history that fail, its last ones; 0: all
 	again  int // after one of so many crashes the transactions run again; not in large files
-	kills  int // the next session fails after one of so many effects; 0: never
+	kills  int // after one of so many effects the process dies, and the next session fails; 0: never
 }
 
 // writeTries returns the limits, and those of the crashes after a failure.
@@ -104,6 +104,8 @@ func (c *allCase) writeTries() (writeLimits, [2]allLimits) {
 		return writeLimits{faults: 1, share: 1, ways: 1, last: 1}, few
 	case c.heavy:
 		return writeLimits{faults: 2, share: 1, ways: 1, last: 1}, few
+	case testing.Short() && invariants.Enabled: // under the race detector all takes ten times as long
+		return writeLimits{faults: 2, share: 5, ways: 1, again: 60}, few
 	case testing.Short() || invariants.Enabled:
 		return writeLimits{faults: 2, share: 2, ways: 1, again: 30, kills: 60}, few
 	}
@@ -123,11 +125,11 @@ type writeRun struct {
 	*allRun
 	limits writeLimits
 	fault  writeFault
-	skip   int        // the calls that fail begin elsewhere in each of these ways
-	at     int        // event at which it was hit, -1: it was not
-	op     faultfs.Op // the call that was
-	torn   bool       // a part of a meta page is written by it
-	until  int        // event from which on it is not there any more
+	skip   int        // with which of the calls it begins
+	at     int        // event at which a call failed, -1: none has
+	op     faultfs.Op // the call
+	torn   bool       // it has written a part of a meta page
+	until  int        // event from which on that is not there any more
 }
 
 func newWriteRun(c *allCase) *writeRun {
@@ -171,7 +173,7 @@ func (x *writeRun) history() error {
 	return nil
 }
 
-// each has the first calls of a session fail in turn, or, if there are limits, the last
+// each has the first calls of a session fail in turn, or, if there is a limit, the last
 // of them.
 func (x *writeRun) each(calls int, begin func() (*pipeHistory, error)) error {
 	n := 1
