@@ -18,17 +18,24 @@ func TestMoveLooksFirst(t *testing.T) {
 	for name, tc := range map[string]struct {
 		damage func(p page.Page, id page.ID, fileID uint64)
 		ok     bool
+		after  bool // the process has verified it: then it must be the same bytes, at least
 	}{
-		"whole":    {func(page.Page, page.ID, uint64) {}, true},
-		"checksum": {func(p page.Page, _ page.ID, _ uint64) { p[pageSize-1] ^= 1 }, false},
+		"whole":    {func(page.Page, page.ID, uint64) {}, true, false},
+		"checksum": {func(p page.Page, _ page.ID, _ uint64) { p[pageSize-1] ^= 1 }, false, false},
 		"birth": {func(p page.Page, id page.ID, fileID uint64) {
 			p.SetTxID(p.TxID() - 1)
 			p.Seal(id, fileID)
-		}, false},
+		}, false, false},
+		"verified, whole":    {func(page.Page, page.ID, uint64) {}, true, true},
+		"verified, checksum": {func(p page.Page, _ page.ID, _ uint64) { p[pageSize-1] ^= 1 }, false, true},
+		"verified, birth": {func(p page.Page, id page.ID, fileID uint64) {
+			p.SetTxID(p.TxID() - 1)
+			p.Seal(id, fileID)
+		}, false, true},
 		"structure": {func(p page.Page, id page.ID, fileID uint64) {
 			binary.LittleEndian.PutUint16(p[page.OffCount:], 60000)
 			p.Seal(id, fileID)
-		}, false},
+		}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fs := vfs.NewMem()
@@ -46,6 +53,13 @@ func TestMoveLooksFirst(t *testing.T) {
 			db, err = openFS(fs, "db", 0o600, Options{})
 			require.NoError(t, err)
 
+			if tc.after {
+				require.NoError(t, db.View(func(tx *Tx) error {
+					for range tx.Bucket([]byte("b")).All() {
+					}
+					return tx.Err()
+				}))
+			}
 			f, err := fs.OpenFile("db", os.O_RDWR, 0)
 			require.NoError(t, err)
 			p := make(page.Page, pageSize)

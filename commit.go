@@ -19,8 +19,10 @@ package folio
 // that need not be durable at once leaves C3 to a later one: durability.go.
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/foliodb/folio/btree"
@@ -421,10 +423,9 @@ func (c *commit) sumRecord() {
 	}
 }
 
-// storeMeta stores m to slot without a flush. If that fails, what the slot held before
-// is put back, so that nobody takes m for committed. If what it held is committed and
-// not durable, it is the only meta that says so, and must not be torn should the
-// process die now.
+// storeMeta stores m to slot without a flush. If what the slot holds is committed and not
+// durable, it is the only meta that says so, and must not be torn should the process die
+// now.
 func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 	b := &db.encoded
 	meta.Encode(b[:], m, slot)
@@ -433,10 +434,35 @@ func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 		write = db.pager.ReplaceMeta
 	}
 	if err := write(slot, b[:]); err != nil {
-		return errors.Join(err, db.pager.UndoMeta(slot, db.metas[slot][:]))
+		return errors.Join(err, db.putBack(slot))
 	}
 	db.metas[slot] = *b
 	return nil
+}
+
+// putBack undoes a write to slot that has failed, if it has done anything, so that nobody
+// takes its meta for committed. If what was there does not count, the slot is spoilt, as
+// flushMeta does it. If it counts and cannot be put back, it cannot be made durable.
+func (db *DB) putBack(slot int) error {
+	b, counts := db.metas[slot], db.current.Load() != db.durable
+	if db.slotHas(slot, b[:]) {
+		return nil
+	}
+	if !counts && !bugs.On(bugs.PutBackBelieved) {
+		meta.Spoil(b[:], slot)
+	}
+	err := db.pager.UndoMeta(slot, b[:])
+	if err != nil && counts && !db.slotHas(slot, b[:]) && !bugs.On(bugs.TornFlushed) {
+		db.pager.Latch(err)
+		db.torn = fmt.Errorf("folio: %w: meta page %d: %w", ErrLatched, slot, err)
+	}
+	return err
+}
+
+// slotHas tells whether slot begins with b.
+func (db *DB) slotHas(slot int, b []byte) bool {
+	var now [meta.Size]byte
+	return db.pager.ReadAt(now[:], page.ID(slot)) == nil && bytes.Equal(now[:], b)
 }
 
 // flushMeta flushes what storeMeta has stored to slot, and everything before. If that

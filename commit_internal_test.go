@@ -38,3 +38,34 @@ func TestRecordIsBounded(t *testing.T) {
 		})
 	}
 }
+
+// TestUnsyncedIsBounded: of so many transactions without a flush recovery could not tell
+// how far their numbers went, so one of them is flushed.
+func TestUnsyncedIsBounded(t *testing.T) {
+	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{Durability: DurabilityNone})
+	require.NoError(t, err)
+	defer db.Close()
+	put := func() {
+		require.NoError(t, db.Update(func(tx *Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			if err == nil {
+				_, err = b.NextSequence()
+			}
+			return err
+		}))
+	}
+	put() // the numbers of a session begin far ahead, so this is flushed
+	require.Same(t, db.durable, db.current.Load())
+	put() // it draws a number
+	for range 2 {
+		first := max(db.durableTxID(), db.drawn)
+		db.nextTxID = first + maxUnsyncedTxs
+		put()
+		require.NotSame(t, db.durable, db.current.Load(), "it is not too far yet")
+		put()
+		require.Same(t, db.durable, db.current.Load(), "%d after %d", db.nextTxID-1, first)
+		require.Less(t, uint64(db.nextTxID-first), uint64(txidSkip))
+		put()
+		require.NotSame(t, db.durable, db.current.Load(), "it begins anew")
+	}
+}

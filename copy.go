@@ -13,7 +13,6 @@ import (
 
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
-	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/meta"
 )
 
@@ -136,7 +135,7 @@ func (tx *Tx) CopyFile(path string, mode os.FileMode) error {
 		_ = os.Remove(tmp)
 		return fmt.Errorf("folio: copy: %w", err)
 	}
-	if err := vfs.OS().SyncDir(filepath.Dir(path)); err != nil {
+	if err := tx.db.copyFS.SyncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("folio: copy: %w", err)
 	}
 	return nil
@@ -144,11 +143,11 @@ func (tx *Tx) CopyFile(path string, mode os.FileMode) error {
 
 // copyNew writes the snapshot to the new file path and syncs it.
 func (tx *Tx) copyNew(path string, mode os.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := tx.db.copyFS.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	if _, err = tx.WriteTo(f); err == nil {
+	if _, err = tx.WriteTo(io.NewOffsetWriter(f, 0)); err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())

@@ -87,7 +87,7 @@ type allRun struct {
 	hash               maphash.Seed
 	seen               map[allKey]struct{}
 	cuts               int
-	failures           int // of syncs
+	failures           int // of syncs or writes
 	tried              int
 }
 
@@ -371,6 +371,18 @@ func (x *allRun) secondCrash(next *pipeHistory, again bool) error {
 		return fmt.Errorf("second crash, after going on: %w", err)
 	}
 	return nil
+}
+
+// session runs the transactions, in a database that it opens if need be. What they panic
+// with is an error.
+func (x *allRun) session(h *pipeHistory) (err error) {
+	defer noPanic(&err)
+	if h.db == nil {
+		if err := h.open(); err != nil {
+			return err
+		}
+	}
+	return x.c.run(h)
 }
 
 // again runs the transactions that come after a crash.

@@ -3,14 +3,18 @@
 package folio_test
 
 // Bugs that are planted (internal/bugs), each of which the tests must notice. There are
-// six ways: a look at the database without a crash, a sync that fails, one that loses
-// what it was to write, a power failure, the death of the process, and other processes.
+// eight ways: a look at the database without a crash, a sync or a write that fails, a
+// sync that loses what it was to write, goroutines that stop at a bad instant, a power
+// failure, the death of the process, and other processes.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,6 +33,8 @@ var bugWays = []struct {
 }{
 	{"check", func(bool) (int, error) { return 0, bugCheck() }},
 	{"fault", func(bool) (int, error) { return 0, bugFault() }},
+	{"write", func(bool) (int, error) { return bugWrite() }},
+	{"race", func(bool) (int, error) { return 0, errors.Join(bugLookRace(), bugMarkRace()) }},
 	{"sync", func(bool) (int, error) { return bugSync(true) }},
 	{"share", func(found bool) (int, error) {
 		if found || bugShare == nil {
@@ -138,6 +144,25 @@ func bugSync(few bool) (tried int, err error) {
 	return tried, nil
 }
 
+// bugWriteFew are histories of TestCrashWrite that take little time, and notice most.
+var bugWriteFew = []string{"creation", "reopen", "relaxed", "mixed", "close"}
+
+// bugWrite runs them.
+func bugWrite() (tried int, err error) {
+	for _, c := range allCases {
+		if !slices.Contains(bugWriteFew, c.name) {
+			continue
+		}
+		x := newWriteRun(&c)
+		x.limits = writeLimits{faults: len(writeFaults), share: 1, ways: 1, again: 30}
+		err := x.history()
+		if tried += x.tried; err != nil {
+			return tried, fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return tried, nil
+}
+
 // bugCheck runs the histories without a crash, beside a reader.
 func bugCheck() error {
 	for _, c := range allCases {
@@ -225,4 +250,73 @@ func bugFault() (err error) {
 	}
 	next := h.c.history(h.seed, h.disk.Kill(h.disk.Events()))
 	return next.recovered(before)
+}
+
+// bugLookRace has a reader begin, and a flush end, while a writer looks for what it may
+// write over. The writer must not take what the reader needs.
+func bugLookRace() (err error) {
+	defer noPanic(&err)
+	x := newAllRun(&allCase{free: true, setup: allFull(allPuts("key", 40, 300))})
+	h, err := x.prepare()
+	if err != nil {
+		return err
+	}
+	before := h.states[len(h.states)-1]
+	arrived, open, flushed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	h.setGate(func() error {
+		once.Do(func() { close(arrived); <-open })
+		return nil
+	})
+	commit := func(size int) (err error) {
+		defer noPanic(&err)
+		return h.do(full, allPuts("key", 40, size))
+	}
+	go func() { flushed <- commit(310) }()
+	select {
+	case <-arrived:
+	case err := <-flushed:
+		return fmt.Errorf("a commit did not flush, and returned: %v", err)
+	}
+	var reader *folio.Tx
+	bugs.OnPause(func() {
+		reader, err = h.db.Begin(false)
+		close(open)
+		err = errors.Join(err, <-flushed)
+	})
+	if writeErr := commit(320); err != nil || writeErr != nil {
+		return errors.Join(err, writeErr)
+	}
+	if reader == nil {
+		return errors.New("the writer did not come by")
+	}
+	defer reader.Rollback()
+	return foliotest.Diff(reader, before)
+}
+
+// bugMarkRace has a reader verify pages while the database latches. They must not count
+// as verified afterwards.
+func bugMarkRace() (err error) {
+	defer noPanic(&err)
+	x := newAllRun(&allCase{setup: allFull(allPuts("key", 4, 50))})
+	h, err := x.prepare()
+	if err != nil {
+		return err
+	}
+	look := func() error {
+		return h.db.View(func(tx *folio.Tx) error { return foliotest.Diff(tx, h.states[0]) })
+	}
+	bugs.OnPause(func() { err = look() })
+	folio.Latch(h.db, errSync)
+	if err != nil {
+		return err
+	}
+	f, err := h.disk.OpenFile(crashFile, os.O_RDWR, 0)
+	must(err)
+	_, err = f.WriteAt([]byte{'x'}, int64(bytes.Index(h.disk.Content(crashFile), []byte("0 key 000"))))
+	must(err)
+	if err := look(); !errors.Is(err, folio.ErrCorrupt) {
+		return fmt.Errorf("a damaged page was read: %v", err)
+	}
+	return nil
 }

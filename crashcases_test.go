@@ -136,6 +136,34 @@ func TestCrashMetaPutBack(t *testing.T) {
 	}
 }
 
+// TestCrashMetaTorn: the meta of commits that nobody has flushed is torn, and cannot be put
+// back. Whatever the cause, nobody says that they are durable, and nothing overwrites the
+// durable state.
+func TestCrashMetaTorn(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		h := newHeld(t, folio.Options{Durability: none})
+		h.plan.NoMapWritable = true
+		require.NoError(t, h.db.Update(putAs("a", 1, 10)))
+		require.NoError(t, h.db.Sync())
+		require.NoError(t, h.db.Update(putAs("b", 1, 10)))
+		before := h.plan.Calls(faultfs.Write)
+		require.NoError(t, h.db.Update(putAs("c", 1, 10)))
+		// As many writes later comes the meta of the next one, and then what puts it back.
+		n := h.plan.Calls(faultfs.Write) - before
+		h.plan.Add(faultfs.Fault{Op: faultfs.Write, Nth: n, Err: errno, Short: 1000})
+		h.plan.Add(faultfs.Fault{Op: faultfs.Write, Nth: n + 1, Err: errno})
+		require.ErrorIs(t, h.db.Update(putAs("d", 1, 10)), errno)
+		for _, call := range []func() error{
+			h.db.Sync, h.db.Sync, func() error { return h.db.Update(putAs("e", 1, 10)) }, h.db.Close,
+		} {
+			err := call()
+			require.ErrorIs(t, err, folio.ErrLatched)
+			require.ErrorIs(t, err, errno)
+		}
+		h.dies("a1 ", false)
+	}
+}
+
 // TestCrashAfterClose: what Close has noted, that nothing was in flight, is durable.
 func TestCrashAfterClose(t *testing.T) {
 	for _, d := range []folio.Durability{full, none} {

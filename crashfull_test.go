@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
-	"github.com/foliodb/folio/internal/foliotest"
 	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
@@ -74,13 +73,13 @@ func (x *fullRun) first(op faultfs.Op, part, n int) (came bool, err error) {
 	before := x.plan.Calls(op)
 	x.plan.Add(faultfs.Fault{Op: op, Nth: n, Err: syscall.ENOSPC, Short: part})
 	begun := h.disk.Events()
-	err = x.run(h)
+	err = x.session(h)
 	if came = x.plan.Calls(op)-before >= n; !came {
 		return false, err
 	}
 	x.plan.Clear()
 	if errors.Is(err, folio.ErrNoSpace) {
-		err = x.run(h)
+		err = x.session(h)
 	}
 	if err != nil {
 		return true, err
@@ -88,24 +87,10 @@ func (x *fullRun) first(op faultfs.Op, part, n int) (came bool, err error) {
 	return true, x.left(h, begun)
 }
 
-// run runs the transactions. What they panic with is an error.
-func (x *fullRun) run(h *pipeHistory) (err error) {
-	defer noPanic(&err)
-	if h.db == nil {
-		if err := h.open(); err != nil {
-			return err
-		}
-	}
-	return x.c.run(h)
-}
-
 // left looks at what is there, now and after a crash at an event since begun.
 func (x *fullRun) left(h *pipeHistory, begun int) error {
 	if h.db != nil {
-		err := h.db.View(func(tx *folio.Tx) error {
-			return errors.Join(foliotest.Diff(tx, h.published()), foliotest.Check(tx))
-		})
-		if err != nil {
+		if err := h.shows(); err != nil {
 			return err
 		}
 	}

@@ -85,6 +85,6 @@ func (x *allRun) subtest(t *testing.T, history func() error) {
 		if err := history(); err != nil {
 			t.Fatalf("go test -run '%s' -seed %d -crash.n %d -short=%v: %v", t.Name(), x.seed, *crashN, testing.Short(), err)
 		}
-		t.Logf("%d cuts, %d failed syncs, %d states, %.0f a second", x.cuts, x.failures, x.tried, float64(x.tried)/time.Since(begun).Seconds())
+		t.Logf("%d cuts, %d failed calls, %d states, %.0f a second", x.cuts, x.failures, x.tried, float64(x.tried)/time.Since(begun).Seconds())
 	})
 }

@@ -216,15 +216,25 @@ func (x *syncRun) latched(h *pipeHistory) error {
 	if h.db == nil {
 		return nil // it was Open that failed, or Close
 	}
-	for _, try := range []func() error{
+	return h.refuses(errSync, h.sync)
+}
+
+// refuses makes sure that h commits nothing more, nor does what else it is given, says
+// why, and shows what it showed before.
+func (h *pipeHistory) refuses(cause error, more ...func() error) error {
+	for _, try := range append(more,
 		func() error { return h.do(full, allPuts("key", 1, 20)) },
 		func() error { return h.do(none, allPuts("key", 1, 20)) },
-		h.sync,
-	} {
-		if err := try(); !errors.Is(err, folio.ErrLatched) || !errors.Is(err, errSync) {
-			return fmt.Errorf("after a failed sync the next call returned: %v", err)
+	) {
+		if err := try(); !errors.Is(err, folio.ErrLatched) || !errors.Is(err, cause) {
+			return fmt.Errorf("after a failure the next call returned: %v", err)
 		}
 	}
+	return h.shows()
+}
+
+// shows makes sure that readers see what they saw.
+func (h *pipeHistory) shows() error {
 	return h.db.View(func(tx *folio.Tx) error {
 		return errors.Join(foliotest.Diff(tx, h.published()), foliotest.Check(tx))
 	})
@@ -232,13 +242,17 @@ func (x *syncRun) latched(h *pipeHistory) error {
 
 // published returns the state that readers see.
 func (h *pipeHistory) published() *foliotest.Bucket {
+	return h.states[h.publishedNumber()-h.base]
+}
+
+func (h *pipeHistory) publishedNumber() int {
 	n := h.base
 	for _, m := range h.marks {
 		if m.kind != markBegun {
 			n = max(n, m.state)
 		}
 	}
-	return h.states[n-h.base]
+	return n
 }
 
 // gone has the process die, or the power be cut, after every effect since the failure.
@@ -286,8 +300,8 @@ func (x *syncRun) evicted(h *pipeHistory) error {
 // next is the session after h, which ended at an event and left disk.
 func (x *syncRun) next(h *pipeHistory, disk *foliotest.Disk, end int) error {
 	x.tried++
-	next, allowed := x.after(h, disk, end)
-	if err := next.recovered(allowed); err != nil {
+	next := h.after(disk, end)
+	if err := next.recovered(next.first); err != nil {
 		return err
 	}
 	if err := x.secondCrash(next, true); err != nil {
@@ -296,12 +310,12 @@ func (x *syncRun) next(h *pipeHistory, disk *foliotest.Disk, end int) error {
 	return next.close()
 }
 
-// after returns the history of the session after h, and what it may find.
-func (x *syncRun) after(h *pipeHistory, disk *foliotest.Disk, end int) (*pipeHistory, []*foliotest.Bucket) {
-	allowed := h.allowed(end, false)
+// after returns the history of the session after h, which ended at an event and left
+// disk. Until that session is open, a power cut may leave what it may leave of h.
+func (h *pipeHistory) after(disk *foliotest.Disk, end int) *pipeHistory {
 	next := h.c.history(h.seed, disk)
-	next.next, next.floor, next.first = h.next, end, allowed
-	return next, allowed
+	next.next, next.floor, next.first = h.next, end, h.allowed(end, false)
+	return next
 }
 
 // killed has the process die after the effects of the whole session, none of whose
@@ -349,9 +363,9 @@ func (x *syncRun) failAgain(h *pipeHistory, end int) error {
 func (x *syncRun) failNext(h *pipeHistory, end, k, loss int) (came bool, err error) {
 	defer noPanic(&err)
 	x.tried++
-	next, allowed := x.after(h, h.disk.Kill(end), end)
+	next := h.after(h.disk.Kill(end), end)
 	x.fail(next, k, loss)
-	err = next.recovered(allowed)
+	err = next.recovered(next.first)
 	if err == nil {
 		err = x.again(next)
 	}

@@ -41,6 +41,7 @@ type DB struct {
 	path     string
 	opts     Options
 	fs       vfs.FS
+	copyFS   vfs.FS // of CopyFile
 	file     vfs.File
 	pager    *pager.Pager
 	pageSize int
@@ -77,6 +78,7 @@ type DB struct {
 	unsynced  unsynced                       // what was written since
 	metas     [page.NumMetas][meta.Size]byte // as they are in the file
 	encoded   [meta.Size]byte                // on its way there
+	torn      error                          // the meta of what was committed and not flushed is lost
 	flusher   flusher
 
 	batchMu sync.Mutex

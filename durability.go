@@ -117,6 +117,9 @@ func (db *DB) makeDurable(snap *snapshot) error {
 	if snap == db.durable {
 		return nil
 	}
+	if db.torn != nil {
+		return db.torn
+	}
 	if err := db.flushMeta(snap.slot); err != nil {
 		return err
 	}

@@ -32,5 +32,8 @@ func Latch(db *DB, err error) { db.pager.Latch(err) }
 // WasClean tells whether the file was closed in order before db was opened.
 func WasClean(db *DB) bool { return db.head.meta.Clean }
 
+// CopyThrough has CopyFile of db write by way of fsys.
+func CopyThrough(db *DB, fsys vfs.FS) { db.copyFS = fsys }
+
 // Abandon ends db as the death of its process would.
 func Abandon(db *DB) error { return db.release() }

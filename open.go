@@ -65,6 +65,7 @@ func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) 
 		path:          path,
 		opts:          o,
 		fs:            fsys,
+		copyFS:        vfs.OS(),
 	}
 	db.readers.init()
 	err := db.open(mode)

@@ -179,11 +179,15 @@ func (db *DB) openGroup() *group {
 	}
 	// In this order: a reader that comes after the look at the readers has what was
 	// durable or published before it, or something newer. A flush may end meanwhile.
+	var live []page.TxID
+	if bugs.On(bugs.LiveFirst) {
+		live = db.liveSnapshots()
+	}
+	bugs.Pause()
 	durable := db.durableTxID()
 	published := db.current.Load().meta.TxID
-	live := db.liveSnapshots()
-	if bugs.On(bugs.ReuseRead) {
-		live = nil
+	if !bugs.On(bugs.LiveFirst) && !bugs.On(bugs.ReuseRead) {
+		live = db.liveSnapshots()
 	}
 	if bugs.On(bugs.ReuseDurable) {
 		durable = published

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
+	"github.com/foliodb/folio/internal/vfs"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
 func openNew(t *testing.T) *folio.DB {
@@ -45,6 +48,49 @@ func TestOpenErrorsCompare(t *testing.T) {
 	require.ErrorContains(t, err, "path is empty")
 	_, err = folio.Open(filepath.Join(path, "no", "dir"), 0o600, nil)
 	require.True(t, os.IsNotExist(err), "%v", err)
+}
+
+// TestCopyFileIsDurable: a copy gets its name when all of it is on the disk, and its name is
+// on the disk when CopyFile returns.
+func TestCopyFileIsDurable(t *testing.T) {
+	db := openNew(t)
+	require.NoError(t, db.Update(putAs("a", 300, 1000)))
+	plan, dir := faultfs.NewPlan(), t.TempDir()
+	folio.CopyThrough(db, faultfs.Wrap(vfs.OS(), plan))
+	path := filepath.Join(dir, "copy")
+	copyFile := func() error {
+		return db.View(func(tx *folio.Tx) error { return tx.CopyFile(path, 0o600) })
+	}
+	for _, op := range []faultfs.Op{faultfs.Write, faultfs.Sync} {
+		plan.Add(faultfs.Fault{Op: op, Err: syscall.EIO})
+		require.ErrorIs(t, copyFile(), syscall.EIO)
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
+	var size, named int64
+	plan.Add(
+		faultfs.Fault{Op: faultfs.Sync, Err: syscall.EIO, Hit: func(faultfs.Op, int64) {
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Len(t, left, 1)
+			info, err := left[0].Info()
+			require.NoError(t, err)
+			size = info.Size()
+		}},
+		faultfs.Fault{Op: faultfs.SyncDir, Err: syscall.EIO, Hit: func(faultfs.Op, int64) {
+			info, err := os.Stat(path)
+			require.NoError(t, err)
+			named = info.Size()
+		}})
+	require.ErrorIs(t, copyFile(), syscall.EIO)
+	require.ErrorIs(t, copyFile(), syscall.EIO)
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		require.Equal(t, tx.Size(), size, "it is synced when all is written")
+		require.Equal(t, tx.Size(), named, "the directory is synced when it has its name")
+		return nil
+	}))
+	require.NoError(t, copyFile())
 }
 
 // TestCopyFileKeepsDevices: a copy to a pipe or a device goes there, and a link is

@@ -58,8 +58,9 @@ func TestShareFault(t *testing.T) {
 			_, ok := r.Activity()
 			require.False(t, ok)
 			require.Empty(t, r.Processes())
+			require.NoError(t, r.Close(), "it waits for nobody, as it does not know who reads")
+			require.NoError(t, get(held), "it stays mapped")
 			require.NoError(t, held.Rollback())
-			require.NoError(t, r.Close())
 			require.NoError(t, w.Close())
 
 			again := openShared(t, path, folio.Options{})

@@ -267,3 +267,41 @@ func TestTurnsAlone(t *testing.T) {
 		require.Zero(t, reads())
 	}
 }
+
+// TestTurnsNumbers: a number of a transaction that has left pages behind does not come
+// again in another process, although nothing was committed with it.
+func TestTurnsNumbers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	o := folio.Options{Sharing: folio.ShareWriters, MaxDirty: 8 * 4096}
+	dbs := []*folio.DB{openShared(t, path, o), openShared(t, path, o)}
+	require.NoError(t, dbs[0].Update(putAs("a", 1, 10)))
+	last := 0
+	for i := range 6 {
+		require.ErrorIs(t, dbs[i%2].Update(func(tx *folio.Tx) error {
+			require.Greater(t, tx.ID(), last, "turn %d", i)
+			last = tx.ID()
+			return errors.Join(putAs("spilled", 400, 900)(tx), errUndone)
+		}), errUndone)
+	}
+	for _, db := range dbs {
+		require.NoError(t, db.Close())
+	}
+}
+
+// TestTurnsAfterTheLast: who is the only one to write, and closes the file beside readers,
+// writes what nobody is told of. The next one to write finds it.
+func TestTurnsAfterTheLast(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	w := openShared(t, path, shareWriters)
+	require.NoError(t, w.Update(addOne))
+	r := openShared(t, path, folio.Options{ReadOnly: true})
+	for i := range 4 {
+		require.NoError(t, w.Close())
+		w = openShared(t, path, shareWriters)
+		require.NoError(t, w.Update(addOne))
+		require.NoError(t, r.View(func(tx *folio.Tx) error {
+			require.EqualValues(t, i+2, tx.Bucket([]byte("b")).Sequence())
+			return nil
+		}))
+	}
+}

@@ -78,6 +78,24 @@ func TestBitmap(t *testing.T) { // F20
 	require.False(t, slices.ContainsFunc(allFree.words[:], func(w uint64) bool { return w != ^uint64(0) }))
 }
 
+// TestBitmapSpare: a chunk that is used again has nothing of what it had.
+func TestBitmapSpare(t *testing.T) {
+	for name, last := range map[string]func(m *bitmap){
+		"full":  func(m *bitmap) { m.set(Extent{Start: 1, Len: chunkPages - 1}) },
+		"empty": func(m *bitmap) { m.clear(Extent{Start: 0, Len: 1}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var m bitmap
+			m.set(Extent{Start: 0, Len: 1})
+			last(&m)
+			m.set(Extent{Start: 2*chunkPages + 70, Len: 3})
+			require.Equal(t, 3, m.chunks[2].free)
+			require.Equal(t, Extent{Start: 2*chunkPages + 70, Len: 3}, m.stretches()[len(m.stretches())-1])
+			require.False(t, m.overlaps(Extent{Start: chunkPages, Len: chunkPages + 70}))
+		})
+	}
+}
+
 // compareBitmap compares what m says about the pages around id.
 func compareBitmap(t *testing.T, m *bitmap, model []bool, id page.ID) {
 	t.Helper()

@@ -40,8 +40,13 @@ func (p *Pager) Latch(err error) {
 	if err == nil {
 		return
 	}
+	if bugs.On(bugs.MarksFirst) {
+		p.forgetFrom(0)
+		bugs.Pause()
+	}
 	first := p.latch.CompareAndSwap(nil, &latched{fmt.Errorf("pager: %w: %w", ErrLatched, err)})
-	if !bugs.On(bugs.MarksKept) {
+	bugs.Pause()
+	if !bugs.On(bugs.MarksKept) && !bugs.On(bugs.MarksFirst) {
 		p.forgetFrom(0) // V5
 	}
 	if fn := p.opts.OnLatch; first && fn != nil {

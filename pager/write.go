@@ -101,13 +101,14 @@ func (p *Pager) writeMeta(slot int, b []byte, mapped bool) error {
 
 // UndoMeta writes b over meta page slot after a failure, although the pager is latched:
 // nobody who looks at the page cache should take the commit that failed for a durable
-// one. It does not sync, and what it returns is only good for a report.
+// one. It does not sync. It is one system call, as ReplaceMeta is, unless that fails.
 func (p *Pager) UndoMeta(slot int, b []byte) error {
 	off := int64(slot) * p.pageSize
-	if p.metaMap.store(p.file, page.NumMetas*p.pageSize, off, b) {
+	err := p.writeAt(b, off)
+	if err != nil && p.metaMap.store(p.file, page.NumMetas*p.pageSize, off, b) {
 		return nil
 	}
-	return p.writeAt(b, off)
+	return err
 }
 
 func (p *Pager) writeAt(b []byte, off int64) error {
@@ -143,6 +144,9 @@ func (p *Pager) Sync() error {
 	defer p.syncMu.Unlock()
 	if p.syncErr != nil {
 		return p.syncErr
+	}
+	if err := p.Err(); err != nil && bugs.On(bugs.LatchedUnsynced) {
+		return err
 	}
 	p.syncs.Add(1)
 	if err := p.file.Sync(); err != nil {

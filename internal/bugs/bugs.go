@@ -48,6 +48,11 @@ const (
 	SettledUnflushed      // a turn ends in order without a flush
 	TurnUnmarked          // nobody can tell that a turn was not ended
 	LookedOnce            // a reader does not look again once it has a slot
+	LiveFirst             // a writer looks at the readers before it looks at what is published
+	MarksFirst            // a pager forgets what was verified before it has latched, not after
+	LatchedUnsynced       // after a failed write no sync is made, and the meta is spoilt
+	PutBackBelieved       // a meta whose write has failed is put back in the cache only
+	TornFlushed           // a meta that is torn, and cannot be put back, is flushed as if it were whole
 	End                   // behind the last
 )
 
@@ -58,7 +63,8 @@ var names = [End]string{
 	"RecordOnlyOwn", "NumberReused", "CleanUnsynced", "CacheTrusted", "CreateUnsynced", "DirUnsynced",
 	"ShrinkTooFar", "CleanNotRewritten", "CacheNotDropped", "RecordNotDropped", "DropNarrow",
 	"SpoiltBelieved", "MarksKept", "ForeignIgnored", "HoldLeftOut", "RingUnread", "AnnounceFirst", "ReloadLeftOut",
-	"SettledUnflushed", "TurnUnmarked", "LookedOnce",
+	"SettledUnflushed", "TurnUnmarked", "LookedOnce", "LiveFirst", "MarksFirst",
+	"LatchedUnsynced", "PutBackBelieved", "TornFlushed",
 }
 
 func (b Bug) String() string { return names[b] }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/foliodb/folio/internal/sidecar"
 	"github.com/foliodb/folio/internal/vfs"
@@ -57,6 +58,10 @@ func TestFault(t *testing.T) { // H1, H2
 	require.Panics(t, func() { a.Guard(func() { panic("of another kind") }) })
 	var elsewhere *int
 	require.Panics(t, func() { a.Guard(func() { *elsewhere = 1 }) }, "a fault somewhere else")
+	other, err := unix.Mmap(-1, 0, 4096, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	require.NoError(t, err)
+	require.Panics(t, func() { a.Guard(func() { other[0] = 1 }) }, "in another mapping")
+	require.NoError(t, unix.Munmap(other))
 	require.NoError(t, a.Close())
 }
 

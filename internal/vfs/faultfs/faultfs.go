@@ -30,6 +30,14 @@ const (
 	numOps
 )
 
+// Changes is a kind for faults and counts: Write, WriteVec and Truncate in one, as they
+// come.
+const Changes = numOps
+
+func (op Op) is(kind Op) bool {
+	return op == kind || kind == Changes && (op == Write || op == WriteVec || op == Truncate)
+}
+
 // Fault says which calls fail, and how.
 type Fault struct {
 	// Op is the kind of call. Path restricts the fault to files opened under
@@ -46,6 +54,9 @@ type Fault struct {
 	Err error
 	// Short is how many bytes a failing Write or WriteVec still writes.
 	Short int
+	// Hit, if it is set, is called before each call that fails, with its kind and the
+	// offset of a Write or WriteVec.
+	Hit func(op Op, off int64)
 
 	seen int
 }
@@ -94,17 +105,31 @@ func (p *Plan) Clear() {
 func (p *Plan) Calls(op Op) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.counts[op]
+	n := 0
+	for kind, calls := range p.counts {
+		if Op(kind).is(op) {
+			n += calls
+		}
+	}
+	return n
 }
 
 // hit counts a call and returns the fault that spoils it, or nil.
-func (p *Plan) hit(op Op, path string) *Fault {
+func (p *Plan) hit(op Op, path string, off int64) *Fault {
+	f := p.find(op, path)
+	if f != nil && f.Hit != nil {
+		f.Hit(op, off)
+	}
+	return f
+}
+
+func (p *Plan) find(op Op, path string) *Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts[op]++
 	var found *Fault
 	for _, f := range p.faults {
-		if f.Op != op || f.Path != "" && f.Path != path {
+		if !op.is(f.Op) || f.Path != "" && f.Path != path {
 			continue
 		}
 		f.seen++
@@ -118,7 +143,7 @@ func (p *Plan) hit(op Op, path string) *Fault {
 }
 
 func (p *Plan) err(op Op, path string) error {
-	if f := p.hit(op, path); f != nil {
+	if f := p.hit(op, path, 0); f != nil {
 		return f.Err
 	}
 	return nil
@@ -188,7 +213,7 @@ func (w *faultFile) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func (w *faultFile) WriteAt(b []byte, off int64) (int, error) {
-	f := w.plan.hit(Write, w.Name())
+	f := w.plan.hit(Write, w.Name(), off)
 	if f == nil {
 		return w.File.WriteAt(b, off)
 	}
@@ -203,7 +228,7 @@ func (w *faultFile) WriteAt(b []byte, off int64) (int, error) {
 }
 
 func (w *faultFile) WriteVecAt(bufs [][]byte, off int64) error {
-	f := w.plan.hit(WriteVec, w.Name())
+	f := w.plan.hit(WriteVec, w.Name(), off)
 	if f == nil {
 		return w.File.WriteVecAt(bufs, off)
 	}

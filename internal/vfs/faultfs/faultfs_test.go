@@ -77,6 +77,28 @@ func TestFaultEveryKind(t *testing.T) {
 	}
 }
 
+func TestFaultOfAnyChange(t *testing.T) {
+	type call struct {
+		op  faultfs.Op
+		off int64
+	}
+	var hit []call
+	p := faultfs.NewPlan(faultfs.Fault{
+		Op: faultfs.Changes, Nth: 2, Count: 2, Err: errFault,
+		Hit: func(op faultfs.Op, off int64) { hit = append(hit, call{op, off}) },
+	})
+	_, f := open(t, p)
+	_, err := f.WriteAt([]byte("a"), 0)
+	require.NoError(t, err)
+	require.NoError(t, f.Sync())
+	require.ErrorIs(t, f.WriteVecAt([][]byte{{1}}, 5), errFault)
+	require.ErrorIs(t, f.Truncate(9), errFault)
+	require.NoError(t, f.Truncate(9))
+	require.Equal(t, []call{{faultfs.WriteVec, 5}, {faultfs.Truncate, 0}}, hit)
+	require.Equal(t, 4, p.Calls(faultfs.Changes))
+	require.Equal(t, 2, p.Calls(faultfs.Truncate))
+}
+
 func TestFaultShortWrite(t *testing.T) {
 	p := faultfs.NewPlan(
 		faultfs.Fault{Op: faultfs.Write, Err: errFault, Short: 2},
