@@ -19,10 +19,7 @@ package folio
 // that need not be durable at once leaves C3 to a later one: durability.go.
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/foliodb/folio/btree"
@@ -421,71 +418,6 @@ func (c *commit) sumRecord() {
 		}
 		record[0].Sum = u.sum
 	}
-}
-
-// storeMeta stores m to slot without a flush. If what the slot holds is committed and not
-// durable, it is the only meta that says so, and must not be torn should the process die
-// now.
-func (db *DB) storeMeta(m *meta.Meta, slot int) error {
-	b := &db.encoded
-	meta.Encode(b[:], m, slot)
-	write := db.pager.WriteMeta
-	if db.current.Load() != db.durable {
-		write = db.pager.ReplaceMeta
-	}
-	if err := write(slot, b[:]); err != nil {
-		return errors.Join(err, db.putBack(slot))
-	}
-	db.metas[slot] = *b
-	return nil
-}
-
-// putBack undoes a write to slot that has failed, if it has done anything, so that nobody
-// takes its meta for committed. If what was there does not count, the slot is spoilt, as
-// flushMeta does it. If it counts and cannot be put back, it cannot be made durable.
-func (db *DB) putBack(slot int) error {
-	b, counts := db.metas[slot], db.current.Load() != db.durable
-	if db.slotHas(slot, b[:]) {
-		return nil
-	}
-	if !counts && !bugs.On(bugs.PutBackBelieved) {
-		meta.Spoil(b[:], slot)
-	}
-	err := db.pager.UndoMeta(slot, b[:])
-	if err != nil && counts && !db.slotHas(slot, b[:]) && !bugs.On(bugs.TornFlushed) {
-		db.pager.Latch(err)
-		db.torn = fmt.Errorf("folio: %w: meta page %d: %w", ErrLatched, slot, err)
-	}
-	return err
-}
-
-// slotHas tells whether slot begins with b.
-func (db *DB) slotHas(slot int, b []byte) bool {
-	var now [meta.Size]byte
-	return db.pager.ReadAt(now[:], page.ID(slot)) == nil && bytes.Equal(now[:], b)
-}
-
-// flushMeta flushes what storeMeta has stored to slot, and everything before. If that
-// fails, or has failed, slot, beside the durable meta, is spoilt: nobody may take what it holds for
-// durable, and the next one to open the file must see that something was cut off, and
-// not believe what it finds in the cache (recover.go). What it held before the commit
-// would be no good: the commit has written over pages that it needs.
-func (db *DB) flushMeta(slot int) error {
-	err := db.pager.Sync()
-	if err != nil && !bugs.On(bugs.MetaNotPutBack) {
-		b := db.metas[slot]
-		meta.Spoil(b[:], slot)
-		err = errors.Join(err, db.pager.UndoMeta(slot, b[:]))
-	}
-	return err
-}
-
-// writeMeta is storeMeta and flushMeta.
-func (db *DB) writeMeta(m *meta.Meta, slot int) error {
-	if err := db.storeMeta(m, slot); err != nil {
-		return err
-	}
-	return db.flushMeta(slot)
 }
 
 // undo gives back what the commit took. The file still has the old state.

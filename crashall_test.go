@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -67,15 +68,16 @@ func (c *allCase) allTries() [2]allLimits {
 	return [2]allLimits{{8, 10, 10, 50}, {3, 4, 3, 0}}
 }
 
-// leftOut tells whether a case is left out for the time it takes.
-func (c *allCase) leftOut() bool { return c.heavy && underRace && testing.Short() }
+// casesAnd returns the cases, and more of them, without those that take too long here.
+func casesAnd(more ...allCase) []allCase {
+	return slices.DeleteFunc(slices.Concat(allCases, more), func(c allCase) bool {
+		return c.heavy && underRace && testing.Short()
+	})
+}
 
 func TestCrashAll(t *testing.T) {
 	countStates(t)
-	for _, c := range allCases {
-		if c.leftOut() {
-			continue
-		}
+	for _, c := range casesAnd() {
 		x := newAllRun(&c)
 		x.subtest(t, x.history)
 	}

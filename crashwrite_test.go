@@ -114,10 +114,7 @@ func (c *allCase) writeTries() (writeLimits, [2]allLimits) {
 
 func TestCrashWrite(t *testing.T) {
 	countStates(t)
-	for _, c := range append(allCases[:len(allCases):len(allCases)], writeExtra...) {
-		if c.leftOut() {
-			continue
-		}
+	for _, c := range casesAnd(writeExtra...) {
 		x := newWriteRun(&c)
 		x.subtest(t, x.history)
 	}

@@ -19,8 +19,9 @@ var (
 	// ErrCorrupt means that bytes in the file are damaged. The error names the
 	// page.
 	ErrCorrupt = page.ErrCorrupt
-	// ErrLatched means that a write or a sync failed earlier. What the disk holds
-	// is unknown since, so the database refuses writes until it is opened again.
+	// ErrLatched means that a write or a sync failed earlier, or the lock file. What
+	// the disk holds can be unknown since, so the database refuses writes until it is
+	// opened again.
 	ErrLatched = pager.ErrLatched
 	// ErrNoSpace means that the disk or the quota is full. The transaction was
 	// rolled back; the next one may succeed.

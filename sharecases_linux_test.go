@@ -151,15 +151,21 @@ func shareDamage(dir string) (err error) {
 	defer noPanic(&err)
 	s := newSharers(dir)
 	defer s.close()
-	w, r := s.open(folio.Options{}), s.open(folio.Options{ReadOnly: true})
+	w, r := s.followed()
+	must(put(w, 1, "damaged", folio.DurabilityFull))
+	s.damage("damaged")
+	return noticed(r.View(func(tx *folio.Tx) error { return all(tx, 1, "Damaged") }))
+}
+
+// followed returns a writer and a reader, who has seen 30 versions of a page.
+func (s *sharers) followed() (w, r *folio.DB) {
+	w, r = s.open(folio.Options{}), s.open(folio.Options{ReadOnly: true})
 	for i := range 30 {
 		text := fmt.Sprintf("version %d.", i)
 		must(put(w, 1, text, folio.DurabilityFull))
 		must(viewAll(r, 1, text))
 	}
-	must(put(w, 1, "damaged", folio.DurabilityFull))
-	s.damage("damaged")
-	return noticed(r.View(func(tx *folio.Tx) error { return all(tx, 1, "Damaged") }))
+	return w, r
 }
 
 // damage changes the first byte of text in the file.
@@ -185,12 +191,7 @@ func shareRing(dir string) (err error) {
 	defer noPanic(&err)
 	s := newSharers(dir)
 	defer s.close()
-	w, r := s.open(folio.Options{}), s.open(folio.Options{ReadOnly: true})
-	for i := range 30 {
-		text := fmt.Sprintf("version %d.", i)
-		must(put(w, 1, text, folio.DurabilityFull))
-		must(viewAll(r, 1, text))
-	}
+	w, r := s.followed()
 	for range 5000 {
 		must(put(w, 1, "unseen", folio.DurabilityNone))
 	}
