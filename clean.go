@@ -11,29 +11,30 @@ package folio
 // branches are changed often.
 
 import (
+	"slices"
+	"sync/atomic"
+
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
 )
 
 const (
-	// reserveCommits and reserveMost are how much of the free space should be in
-	// long extents: room for so many commits like this one, or for this one and so
-	// many pages. Moving begins with what is missing: a window takes some twenty
-	// commits to empty, for that is how long it takes until each branch has had
-	// its turn. With room for 4 commits, twice as many pages are moved.
-	reserveCommits = 32
-	reserveMost    = 8192
+	// reservePart is how much of the file should be free in long extents, and
+	// reserveMost how many pages at most. Moving begins with what is missing: a window
+	// takes a while to empty, until each branch has had its turn several times, and
+	// what is in a hurry moves more.
+	reservePart = 16
+	reserveMost = 1 << 16
 
 	// longExtent is what counts as long, and cleanAbove the free pages of a window
 	// above which moving the others is worth it.
 	longExtent = freelist.WindowPages / 2
 	cleanAbove = freelist.WindowPages / 2
 
-	// cleanLeast is how many pages a commit must have to move others. Smaller ones find
-	// places in a few pieces, and would pay more for the moves than for the pieces:
-	// groups of some 26 puts, 62 pages, took 34 us a put with 40 moves, and 20 without.
-	cleanLeast = 72
+	// cleanLeast is how many pages a commit must have to move others. Smaller ones go
+	// into one piece, wherever there is room.
+	cleanLeast = apartPages + 1
 
 	// cleanedMost is how many pages a commit may have with those that it moves if
 	// it would have fewer without: its record must fit into the meta page.
@@ -50,12 +51,14 @@ func (c *commit) clean() {
 	// as all the rest. Bound too low, and the best are not among those that are moved;
 	// too high, and there are too few.
 	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
-	left := budget
-	for _, i := range c.branches {
-		left -= c.moveChildren(c.s.dirty[i].buf, least, left)
-	}
-	c.pages = c.s.pages
-	switch {
+	room := c.newMoveRoom(budget)
+	workers := c.workers(len(c.branches))
+	found := make([][]move, workers)
+	inTurn(workers, len(c.branches), func(worker, i int) {
+		found[worker] = c.findMoves(found[worker], c.s.dirty[c.branches[i]].buf, least, room)
+	})
+	c.move(slices.Concat(found...))
+	switch left := room.close(c.s.buffers); {
 	case left == 0:
 		c.db.cleanFrom = least + 1
 	case 4*left > budget:
@@ -63,8 +66,61 @@ func (c *commit) clean() {
 	}
 }
 
+// moveRoom is the room for the copies of pages to be moved. Several goroutines may take
+// from it.
+type moveRoom struct {
+	bufs [][]byte // nil: used
+	left atomic.Int64
+}
+
+func (c *commit) newMoveRoom(n int) *moveRoom {
+	r := &moveRoom{bufs: make([][]byte, n)}
+	for i := range r.bufs {
+		r.bufs[i] = c.s.buffers.get()
+	}
+	r.left.Store(int64(n))
+	return r
+}
+
+// take returns the index of room for one more page, negative if there is none.
+func (r *moveRoom) take() int { return int(r.left.Add(-1)) }
+
+// close gives back what is not used, and returns how much was not taken.
+func (r *moveRoom) close(buffers *bufferPool) (left int) {
+	for _, b := range r.bufs {
+		if b != nil {
+			buffers.put(b)
+		}
+	}
+	return int(max(r.left.Load(), 0))
+}
+
+// move is a child of a dirty branch that gets another place.
+type move struct {
+	parent page.Page
+	child  int // its index there
+	birth  page.TxID
+	copy   []byte
+}
+
+// move makes those pages dirty ones of the commit.
+func (c *commit) move(moves []move) {
+	for _, m := range moves {
+		ids := btree.Children(m.parent)
+		c.s.freed = append(c.s.freed, freedRun{ids.At(m.child), 1, m.birth})
+		moved := c.s.add(dirtyPage{buf: m.copy, moved: true})
+		ids.Set(m.child, moved)
+		if i := int(moved &^ dirtyBit); m.parent.Level() == 1 {
+			c.leaves = append(c.leaves, i)
+		} else {
+			c.branches = append(c.branches, i)
+		}
+	}
+	c.pages = c.s.pages
+}
+
 // movable returns how many pages the commit should move: none if there are long
-// extents enough, as many as it has itself if there are none. While a reader keeps
+// extents enough, twice as many as it has itself if there are none. While a reader keeps
 // much of what is freed, moving pages would only make the file grow.
 func (c *commit) movable() int {
 	n := len(c.leaves) + len(c.branches)
@@ -72,9 +128,9 @@ func (c *commit) movable() int {
 	if n < cleanLeast || free < 2*uint64(n) || free < 4*c.list.Pending() {
 		return 0
 	}
-	want := uint64(min(reserveCommits*n, reserveMost+n))
+	want := max(min(uint64(c.meta.HighWater)/reservePart, reserveMost), 2*uint64(n))
 	missing := want - c.list.InLong(longExtent, want)
-	budget := int(uint64(n) * missing / want)
+	budget := int(2 * uint64(n) * missing / want)
 	if c.s.pages < cleanedMost {
 		budget = min(budget, cleanedMost-int(c.s.pages))
 	}
@@ -94,43 +150,33 @@ func (c *commit) worth(id page.ID, leaf bool) int {
 	return 0
 }
 
-// moveChildren moves those children of dirty branch p that are worth least or more, of
-// the first most of them, and returns how many these are.
-func (c *commit) moveChildren(p page.Page, least, most int) (n int) {
+// findMoves appends to moves the children of dirty branch p that are worth least or more,
+// as long as there is room. It changes nothing else, so several goroutines may do it.
+func (c *commit) findMoves(moves []move, p page.Page, least int, room *moveRoom) []move {
 	leaf := p.Level() == 1
 	ids := btree.Children(p)
-	for i := 0; i < ids.Len() && n < most; i++ {
+	for i := range ids.Len() {
 		id := ids.At(i)
 		if id&dirtyBit != 0 || c.worth(id, leaf) < least {
 			continue
 		}
-		n++
-		moved, ok := c.move(id, btree.ChildBirth(p, i))
-		switch {
-		case !ok:
-			continue
-		case leaf:
-			c.leaves = append(c.leaves, int(moved&^dirtyBit))
-		default:
-			c.branches = append(c.branches, int(moved&^dirtyBit))
+		k := room.take()
+		if k < 0 {
+			break
 		}
-		ids.Set(i, moved)
+		if birth := btree.ChildBirth(p, i); c.readIntact(room.bufs[k], id, birth) {
+			moves = append(moves, move{p, i, birth, room.bufs[k]})
+			room.bufs[k] = nil
+		}
 	}
-	return n
+	return moves
 }
 
-// move returns a dirty copy of page id, which gets another place, or false if it is not
-// in memory, or is not what its parent says: nobody asked for that page. It may be one
-// that has never been verified; the copy is going to be trusted.
-func (c *commit) move(id page.ID, birth page.TxID) (page.ID, bool) {
-	s := c.s
-	buf := page.Page(s.buffers.get())
-	if !c.db.pager.ReadCached(buf, id) || !c.intact(buf, id, birth) {
-		s.buffers.put(buf)
-		return 0, false
-	}
-	s.freed = append(s.freed, freedRun{id, 1, birth})
-	return s.add(dirtyPage{buf: buf, moved: true}), true
+// readIntact copies page id to buf; false if it is not in memory, or is not what its
+// parent says: nobody asked for that page. It may be one that has never been verified;
+// the copy is going to be trusted.
+func (c *commit) readIntact(buf page.Page, id page.ID, birth page.TxID) bool {
+	return c.db.pager.ReadCached(buf, id) && c.intact(buf, id, birth)
 }
 
 // intact tells whether buf is page id of transaction birth. What this process has

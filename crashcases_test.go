@@ -268,7 +268,7 @@ func TestCrashClean(t *testing.T) {
 			putSized(m.Key(rnd.IntN(m.Len())), 800+rnd.IntN(100))(b, m)
 		}
 	}
-	update(some)
+	update(putSized("key 00000", 800)) // which moves nothing, but what was removed is free
 	reader, err := db.Begin(false)
 	require.NoError(t, err)
 	seen := m

@@ -8,9 +8,11 @@ package folio
 //   - Branches are replaced after some commits, leaves after hundreds. The beginning
 //     of the file, the zone, is for the branches: written round and round, it is free
 //     in long extents again when its turn comes. Nothing in the file tells of it.
-//   - Leaves take one extent if there is one, or else the end of the file. A file
-//     would grow for ever that way, so once a good part of it is free, they are cut
-//     to the longest extents there are. That these are long is clean.go's business.
+//   - Leaves are written at the head, one commit behind the other, in long extents
+//     (freelist/head.go). Only a few of them, or a run, take the extent that fits best.
+//   - If no extent is long enough, leaves go to the end of the file. It would grow for
+//     ever that way, so once a good part of it is free, they are cut to the longest
+//     extents there are. That these are long is clean.go's business.
 
 import (
 	"slices"
@@ -90,8 +92,10 @@ func (c *commit) placeNodes(nodes []int) {
 	n := uint64(len(nodes))
 	piece := freelist.Extent{Len: n}
 	var ok bool
-	if piece.Start, ok = c.takeWhole(n); !ok {
-		piece.Len = 0
+	if piece.Start, ok = c.takeAtHead(n); !ok {
+		if piece.Start, ok = c.takeWhole(n); !ok {
+			piece.Len = 0
+		}
 	}
 	for _, i := range nodes {
 		if piece.Len == 0 {
@@ -111,6 +115,25 @@ func (c *commit) put(i int, id page.ID) page.ID {
 	d.id = id
 	c.units = append(c.units, unit{id: id, pages: n, dirty: i})
 	return id + page.ID(n)
+}
+
+// headLeast is how many nodes are put at the head, and pieceLeast how many pages must be
+// left there to be a piece.
+const (
+	headLeast  = 12
+	pieceLeast = 8
+)
+
+// takeAtHead takes n pages in one piece at the head, or where it goes next.
+func (c *commit) takeAtHead(n uint64) (page.ID, bool) {
+	if n < headLeast {
+		return 0, false
+	}
+	id, ok := c.list.AllocateHead(n)
+	if ok {
+		c.taken = append(c.taken, freelist.Extent{Start: id, Len: n})
+	}
+	return id, ok
 }
 
 // takeWhole takes n pages in one piece, from the free space or, when that is
@@ -147,9 +170,9 @@ func (c *commit) takeRun(n uint64) page.ID {
 // pages than it changes. In a shorter file it would have to move more.
 const growBelow = 2
 
-// takePiece takes a piece of at most n pages, the longest there is.
+// takePiece takes a piece of at most n pages, at the head or the longest there is.
 func (c *commit) takePiece(n uint64) freelist.Extent {
-	e, ok := c.list.AllocateLongest(n)
+	e, ok := c.list.AllocateLongest(n, pieceLeast)
 	if !ok {
 		e, ok = c.list.AllocateZone(n, 1)
 	}

@@ -4,144 +4,131 @@ package folio
 // go to the file.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/invariants"
 	"github.com/foliodb/folio/internal/page"
-	"github.com/foliodb/folio/internal/vfs"
-	"github.com/foliodb/folio/pager"
 )
 
-// outputPages is how many nodes are laid out before they are written: the device
-// works on them while the next ones are laid out.
-const outputPages = 64
+const (
+	// stretchBytes is how much is laid out before it is written, by one call: the device
+	// works on it while the rest is laid out. With half of it a commit of 245 pages takes
+	// 9 % longer, and with twice as much 6 %.
+	stretchBytes = 256 << 10
 
-// output is adjacent pages on their way to the file.
-type output struct {
-	pager *pager.Pager
-	start page.ID
-	next  page.ID
-	bufs  [][]byte
-	space []byte // where nodes are laid out
-	used  int    // bytes of it
-	node  bool   // the last buffer is the end of what is used
-}
+	// cutAlign is where adjacent pages had better be cut: the system keeps a file in
+	// memory in pieces of about that size, and does not begin to write one that it is
+	// writing already. So what is cut in the middle of one becomes a write of its own,
+	// at the end. Cut at multiples, a commit of 245 pages takes a twelfth less time.
+	cutAlign = 64 << 10
+)
 
-// fits tells whether unit u can be added: it is a neighbour, and there is room.
-func (o *output) fits(u unit, pageSize int) bool {
-	return u.id == o.next && o.used+pageSize <= len(o.space)
-}
-
-// add appends the bytes of unit u.
-func (o *output) add(b []byte, u unit) {
-	if len(o.bufs) == 0 {
-		o.start = u.id
+// stretches cuts the units, which are in order of their place, into what is written by
+// one call each: neighbours, of which most nodes at most are laid out first.
+func (c *commit) stretches(most int) (all [][]unit) {
+	for rest := c.units; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].id == rest[n-1].id+page.ID(rest[n-1].pages) {
+			n++
+		}
+		for piece := rest[:n]; len(piece) > 0; {
+			k := c.cut(piece, most)
+			all = append(all, piece[:k])
+			piece = piece[k:]
+		}
+		rest = rest[n:]
 	}
-	o.bufs = append(o.bufs, b)
-	o.next = u.id + page.ID(u.pages)
-	o.node = false
+	return all
 }
 
-// addNode appends the node that is in the space behind what is used. Neighbours
-// there are one buffer.
-func (o *output) addNode(size int, u unit) {
-	if n := len(o.bufs) - 1; n >= 0 && o.node {
-		o.bufs[n] = o.space[o.used-len(o.bufs[n]) : o.used+size]
-		o.next = u.id + 1
-	} else {
-		o.add(o.space[o.used:o.used+size], u)
+// cut returns how many of the neighbours should be written by the first call: all if
+// there are no more than most nodes among them.
+func (c *commit) cut(neighbours []unit, most int) int {
+	align := page.ID(max(cutAlign/c.db.pageSize, 1))
+	nodes, good := 0, 0
+	for i, u := range neighbours {
+		if u.id%align == 0 && 2*nodes >= most {
+			good = i
+		}
+		if !c.isNode(u) {
+			continue
+		}
+		if nodes++; nodes > most {
+			return cmp.Or(good, i)
+		}
 	}
-	o.used += size
-	o.node = true
+	return len(neighbours)
 }
 
-// flush writes what was added.
-func (o *output) flush() error {
-	if len(o.bufs) == 0 {
-		return nil
-	}
-	err := o.pager.Write(o.start, o.bufs)
-	o.bufs, o.used = o.bufs[:0], 0
-	return err
-}
+// isNode tells whether u is laid out when it is written.
+func (c *commit) isNode(u unit) bool { return u.raw == nil && !c.s.dirty[u.dirty].run }
 
 // writePages writes the units, which are in order of their place, in as few calls
 // as that allows, and enters their checksums into the record. Of a large commit several
 // goroutines write a part each: to lay pages out and copy them is most of its work.
 func (c *commit) writePages() error {
-	n := c.parts()
-	each := (len(c.units) + n - 1) / n
-	space := min(outputPages, len(c.leaves)+len(c.branches), each) * c.db.pageSize
-	if len(c.db.output) < n*space {
-		c.db.output = make([]byte, n*space)
+	workers := c.workers(len(c.units))
+	most := max(stretchBytes/c.db.pageSize, 1)
+	if workers > 1 {
+		most = min(most, max(len(c.units)/workers, 2*workerPages))
 	}
-	errs := make([]error, n)
-	var others sync.WaitGroup
-	for i, part := range slices.Collect(slices.Chunk(c.units, max(each, 1))) {
-		write := func() { errs[i] = c.writePart(part, c.db.output[i*space:(i+1)*space]) }
-		if i < n-1 {
-			others.Go(write)
-		} else {
-			write()
-		}
+	space := most * c.db.pageSize
+	if len(c.db.output) < workers*space {
+		c.db.output = make([]byte, workers*space)
 	}
-	others.Wait()
+	stretches := c.stretches(most)
+	slices.SortStableFunc(stretches, func(a, b []unit) int { return cmp.Compare(len(b), len(a)) })
+	errs := make([]error, len(stretches))
+	inTurn(workers, len(stretches), func(worker, i int) {
+		errs[i] = c.writeStretch(stretches[i], c.db.output[worker*space:][:space])
+	})
 	c.db.wrote(c.units)
 	return errors.Join(errs...)
 }
 
-// partLeast and partsMost are how many units are worth a goroutine, and how many of
-// them a commit has at most: the file takes one write at a time.
-const (
-	partLeast = 24
-	partsMost = 4
-)
-
-// parts returns how many goroutines write the commit. On what is not a file of the system
-// it is one: the order of its writes is always the same there.
-func (c *commit) parts() int {
-	if !vfs.IsOS(c.db.file) {
-		return 1
-	}
-	return max(1, min(len(c.units)/partLeast, runtime.GOMAXPROCS(0), partsMost))
-}
-
-// writePart writes units, laying nodes out in space.
-func (c *commit) writePart(units []unit, space []byte) error {
+// writeStretch writes neighbours by one call, and lays out in space those that are nodes.
+func (c *commit) writeStretch(units []unit, space []byte) error {
+	var bufs [][]byte
+	nodes, used := 0, 0 // what of the space is not in bufs yet, and what is
 	ps := c.db.pageSize
-	o := output{pager: c.db.pager, space: space}
 	for i, u := range units {
-		if !o.fits(u, ps) {
-			if err := o.flush(); err != nil {
-				return err
-			}
-		}
 		var b []byte
-		switch {
-		case u.raw != nil:
-			b = u.raw
-			page.Page(b).Seal(u.id, c.meta.FileID)
-			o.add(b, u)
-		case c.s.dirty[u.dirty].run:
-			b = c.s.dirty[u.dirty].buf
-			page.Page(b).SetTxID(c.txid)
-			btree.SealRun(b, u.id, c.meta.FileID)
-			o.add(b, u)
-		default:
-			b = o.space[o.used : o.used+ps]
+		if c.isNode(u) {
+			b = space[used+nodes:][:ps]
 			if err := c.layout(b, u); err != nil {
 				return err
 			}
-			o.addNode(ps, u)
+			nodes += ps
+		} else {
+			b = c.seal(u)
+			if nodes > 0 {
+				bufs = append(bufs, space[used:][:nodes])
+				used, nodes = used+nodes, 0
+			}
+			bufs = append(bufs, b)
 		}
 		units[i].sum = page.Page(b).Checksum()
 	}
-	return o.flush()
+	if nodes > 0 {
+		bufs = append(bufs, space[used:][:nodes])
+	}
+	return c.db.pager.Write(units[0].id, bufs)
+}
+
+// seal returns the bytes of u, which is no node, as they will be in the file.
+func (c *commit) seal(u unit) []byte {
+	if u.raw != nil {
+		page.Page(u.raw).Seal(u.id, c.meta.FileID)
+		return u.raw
+	}
+	b := c.s.dirty[u.dirty].buf
+	page.Page(b).SetTxID(c.txid)
+	btree.SealRun(b, u.id, c.meta.FileID)
+	return b
 }
 
 // layout lays node u out in b as it will be in the file.

@@ -7,9 +7,11 @@
 // tree but a snapshot or the recovery fallback still needs its bytes, and in
 // use otherwise. A List holds the free and the pending ones as extents; the
 // beginning of the file can be a zone for pages that are replaced soon, with its
-// own way of allocation. A List does no I/O and never learns who reads: it is told
-// which snapshots are live. It keeps no lock; the caller, who holds the writer
-// lock, calls it from one goroutine at a time.
+// own way of allocation, and elsewhere a head goes from one long extent to the next.
+// A List does no I/O and never learns who reads: it is told which snapshots are live.
+// It keeps no lock; the caller, who holds the writer lock, calls it from one goroutine
+// at a time, or, while none changes it, looks at it from several (FreeAround, ZoneEnd
+// and ZoneNext).
 //
 // On disk the set is a checkpoint, which holds every extent, and the deltas of
 // the commits since. Snapshots die with the processes that hold them, so the

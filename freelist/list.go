@@ -11,9 +11,9 @@ import (
 // This file is responsible for handing out pages and taking them back. Rules:
 //
 //	F5  A page is free, pending or neither, and in one extent only.
-//	F6  Allocation outside the zone is best fit: the smallest extent that holds the run, the
-//	    lowest among equals, from its low end. So low addresses fill up, and
-//	    the end of the file becomes free.
+//	F6  Allocate is best fit: the smallest extent that holds the run, the lowest
+//	    among equals, from its low end. So low addresses fill up, and the end of
+//	    the file becomes free. Commits of some size go elsewhere: head.go.
 //	F7  What Allocate or TrimTail took is not in the list, until Return or
 //	    FreePages puts it back.
 
@@ -22,6 +22,7 @@ import (
 type List struct {
 	free    space
 	zone    zone
+	head    page.ID // see AllocateHead
 	pending pending
 }
 
@@ -54,22 +55,6 @@ func (l *List) Allocate(n uint64) (page.ID, bool) {
 	}
 	l.free.remove(Extent{Start: x.Start, Len: n})
 	return x.Start, true
-}
-
-// AllocateLongest takes at most n pages out of the list: the low end of the
-// longest extent, the lowest among equals. It serves commits that no single
-// extent can hold, and returns false only if no page is free or n is 0.
-func (l *List) AllocateLongest(n uint64) (Extent, bool) {
-	if n == 0 {
-		return Extent{}, false
-	}
-	for longest := range l.free.lengths {
-		x, _ := l.free.atLeast(longest)
-		x.Len = min(x.Len, n)
-		l.free.remove(x)
-		return x, true
-	}
-	return Extent{}, false
 }
 
 // Return puts back pages that an allocation took, of a commit that has failed or does

@@ -53,19 +53,47 @@ func TestListAllocateIsBestFit(t *testing.T) { // F6
 	}
 }
 
-func TestListAllocateLongest(t *testing.T) { // F6
+func TestListAllocateLongest(t *testing.T) { // F19
 	l := withFree(ext(5, 3), ext(20, 7), ext(40, 7), ext(60, 2))
 	for _, want := range []freelist.Extent{ext(20, 7), ext(40, 7), ext(5, 3), ext(60, 2)} {
-		e, ok := l.AllocateLongest(10)
+		e, ok := l.AllocateLongest(10, 0)
 		require.True(t, ok)
 		require.Equal(t, want, e)
 	}
-	_, ok := l.AllocateLongest(10)
+	_, ok := l.AllocateLongest(10, 0)
 	require.False(t, ok)
 
-	e, ok := withFree(ext(20, 7)).AllocateLongest(3)
+	e, ok := withFree(ext(20, 7)).AllocateLongest(3, 0)
 	require.True(t, ok)
 	require.Equal(t, ext(20, 3), e)
+}
+
+func TestListAllocateHead(t *testing.T) { // F19
+	l := withFree(ext(10, 20), ext(50, 30), ext(90, 20))
+	for _, tc := range []struct {
+		n    uint64
+		want freelist.Extent // empty: refused
+	}{
+		{31, freelist.Extent{}},
+		{8, ext(50, 8)}, // of the longest
+		{8, ext(58, 8)}, // behind it, not where it fits best
+		{18, ext(10, 18)},
+		{2, ext(28, 2)}, // the rest
+		{2, ext(90, 2)}, // the lowest of the longest was full
+		{19, freelist.Extent{}},
+		{3, ext(92, 3)},
+	} {
+		id, ok := l.AllocateHead(tc.n)
+		require.Equal(t, tc.want.Len > 0, ok, "%d", tc.n)
+		if ok {
+			require.Equal(t, tc.want, ext(id, tc.n))
+		}
+	}
+	for _, want := range []freelist.Extent{ext(95, 9), ext(104, 6), ext(66, 9), ext(75, 5)} {
+		e, ok := l.AllocateLongest(9, 5) // first what is at the head
+		require.True(t, ok)
+		require.Equal(t, want, e)
+	}
 }
 
 func TestListFreePagesRefusesDamage(t *testing.T) { // F5

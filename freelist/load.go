@@ -22,9 +22,8 @@ func (l *List) AppendCheckpoint(dst []byte) []byte {
 }
 
 // CheckpointBound returns an upper bound of what AppendCheckpoint adds, without
-// looking at the extents. Allocate, AllocateLongest, TrimTail and Release never
-// raise it, so a caller may ask for it, allocate the pages for the checkpoint
-// and then append it.
+// looking at the extents. Allocate, TrimTail and Release never raise it, so a caller
+// may ask for it, allocate the pages for the checkpoint and then append it.
 func (l *List) CheckpointBound() int {
 	return extentsBound(l.Extents()+l.pending.extents,
 		max(l.free.end(), l.zone.end(), l.pending.end), l.Free()+l.pending.pages)

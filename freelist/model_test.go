@@ -56,6 +56,7 @@ type model struct {
 	first page.ID
 	hwm   page.ID
 	zone  page.ID // its end
+	head  page.ID // see AllocateHead
 }
 
 func (m *model) count(s state) (n uint64) {
@@ -114,6 +115,17 @@ func (m *model) longest() (longest freelist.Extent) {
 		}
 	}
 	return longest
+}
+
+// atHead returns what is free from the head on.
+func (m *model) atHead() freelist.Extent {
+	_, behind := m.cut()
+	for _, e := range behind {
+		if e.Start <= m.head && m.head < e.End() {
+			return freelist.Extent{Start: m.head, Len: uint64(e.End() - m.head)}
+		}
+	}
+	return freelist.Extent{}
 }
 
 func (m *model) set(e freelist.Extent, p pageState) {
@@ -222,12 +234,9 @@ func (h *run) allocate() {
 	if zone, _ := h.m.cut(); h.r.IntN(4) == 0 && len(zone) > 0 {
 		got = h.allocateZone(zone, n)
 	} else if h.r.IntN(5) == 0 {
-		want := h.m.longest()
-		want.Len = min(want.Len, n)
-		e, ok := h.l.AllocateLongest(n)
-		require.Equal(h.t, want.Len > 0, ok)
-		require.Equal(h.t, want, e)
-		got = e
+		got = h.allocateLongest(n)
+	} else if h.r.IntN(4) == 0 {
+		got = h.allocateHead(n)
 	} else {
 		want, wantOK := h.m.bestFit(n)
 		id, ok := h.l.Allocate(n)
@@ -245,6 +254,40 @@ func (h *run) allocate() {
 	}
 	h.taken = append(h.taken, got)
 	h.m.set(got, pageState{birth: h.txid})
+}
+
+// allocateLongest takes pages at the head if there are enough, or else out of the longest
+// extent.
+func (h *run) allocateLongest(n uint64) freelist.Extent {
+	least := h.r.Uint64N(10)
+	want := h.m.atHead()
+	if want.Len == 0 || want.Len < least {
+		want = h.m.longest()
+	}
+	want.Len = min(want.Len, n)
+	e, ok := h.l.AllocateLongest(n, least)
+	require.Equal(h.t, want.Len > 0, ok)
+	require.Equal(h.t, want, e)
+	if ok {
+		h.m.head = e.End()
+	}
+	return e
+}
+
+// allocateHead takes all pages at the head, or else out of the longest extent, or none.
+func (h *run) allocateHead(n uint64) freelist.Extent {
+	want := h.m.atHead()
+	if want.Len < n {
+		want = h.m.longest()
+	}
+	id, ok := h.l.AllocateHead(n)
+	require.Equal(h.t, want.Len >= n, ok, "allocate %d", n)
+	if !ok {
+		return freelist.Extent{}
+	}
+	require.Equal(h.t, want.Start, id, "allocate %d", n)
+	h.m.head = id + page.ID(n)
+	return freelist.Extent{Start: id, Len: n}
 }
 
 // allocateZone takes pages out of the zone, whose free extents are given: out of the
@@ -392,7 +435,7 @@ func (h *run) handOver(l *freelist.List, when string) {
 	}
 	reusable := map[page.ID]bool{}
 	for {
-		e, ok := l.AllocateLongest(1)
+		e, ok := l.AllocateLongest(1, 0)
 		if !ok {
 			break
 		}

@@ -8,7 +8,7 @@ import "github.com/foliodb/folio/internal/page"
 // broken up by them. The zone is known in memory only. Rules:
 //
 //	F17  Free pages below the end of the zone are in the zone, others are not.
-//	F18  Allocate and AllocateLongest do not look into the zone.
+//	F18  Only AllocateZone looks into the zone.
 
 type zone struct {
 	space

@@ -1,0 +1,45 @@
+package folio
+
+// This file is responsible for what several goroutines do of a large commit.
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/foliodb/folio/internal/vfs"
+)
+
+// workerPages and workersMost are how many pages are worth a goroutine, and how many of
+// them a commit has at most: the file takes one write at a time.
+const (
+	workerPages = 24
+	workersMost = 4
+)
+
+// workers returns how many goroutines should work on that many pages of the commit. On
+// what is not a file of the system it is one: the order is always the same there.
+func (c *commit) workers(pages int) int {
+	if !vfs.IsOS(c.db.file) {
+		return 1
+	}
+	return max(1, min(pages/workerPages, runtime.GOMAXPROCS(0), workersMost))
+}
+
+// inTurn calls do for each i below n. So many workers take the next one each, whenever
+// they are done with theirs, for one that sleeps can take long to wake up. The first of
+// them is the caller.
+func inTurn(workers, n int, do func(worker, i int)) {
+	var next atomic.Int64
+	work := func(worker int) {
+		for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
+			do(worker, i-1)
+		}
+	}
+	var others sync.WaitGroup
+	for worker := 1; worker < min(workers, n); worker++ {
+		others.Go(func() { work(worker) })
+	}
+	work(0)
+	others.Wait()
+}

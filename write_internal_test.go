@@ -1,0 +1,103 @@
+package folio
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foliodb/folio/internal/page"
+)
+
+// unitsAt returns a commit of nodes that lie in the given stretches, and of a run if its
+// stretch is negative.
+func unitsAt(pageSize int, stretches ...[2]int) *commit {
+	c := &commit{db: &DB{pageSize: pageSize}, s: &store{}}
+	for _, s := range stretches {
+		if s[1] < 0 {
+			c.units = append(c.units, unit{id: page.ID(s[0]), pages: uint64(-s[1]), dirty: -1, raw: []byte{}})
+			continue
+		}
+		for i := range s[1] {
+			c.s.dirty = append(c.s.dirty, dirtyPage{})
+			c.units = append(c.units, unit{id: page.ID(s[0] + i), pages: 1, dirty: len(c.s.dirty) - 1})
+		}
+	}
+	return c
+}
+
+func TestStretches(t *testing.T) {
+	for name, tc := range map[string]struct {
+		c    *commit
+		most int
+		want []int // first page of each
+	}{
+		"none":                        {unitsAt(4096), 64, nil},
+		"one piece":                   {unitsAt(4096, [2]int{10, 60}), 64, []int{10}},
+		"two pieces":                  {unitsAt(4096, [2]int{10, 3}, [2]int{14, 3}), 64, []int{10, 14}},
+		"cut at a multiple":           {unitsAt(4096, [2]int{10, 100}), 64, []int{10, 64}},
+		"few at a time":               {unitsAt(4096, [2]int{10, 30}), 8, []int{10, 16, 24, 32}},
+		"large pages, any multiple":   {unitsAt(65536, [2]int{3, 20}), 8, []int{3, 11, 19}},
+		"with a run, which is one":    {unitsAt(4096, [2]int{10, 4}, [2]int{14, -900}, [2]int{914, 4}), 64, []int{10}},
+		"behind a run":                {unitsAt(4096, [2]int{10, -900}, [2]int{911, 4}), 64, []int{10, 911}},
+		"a multiple that is too near": {unitsAt(4096, [2]int{13, 30}), 12, []int{13, 25, 32}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var firsts []int
+			stretches := tc.c.stretches(tc.most)
+			for _, s := range stretches {
+				firsts = append(firsts, int(s[0].id))
+			}
+			require.Equal(t, tc.want, firsts)
+			require.Equal(t, tc.c.units, slices.Concat(stretches...))
+		})
+	}
+}
+
+// TestStretchesFit: whatever there is, no stretch has a gap or more nodes than fit.
+func TestStretchesFit(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	for range 2000 {
+		var at [][2]int
+		id := 2
+		for range rnd.IntN(6) {
+			n := 1 + rnd.IntN(200)
+			if rnd.IntN(5) == 0 {
+				n = -n
+			}
+			at = append(at, [2]int{id, n})
+			id += max(n, -n) + rnd.IntN(2)
+		}
+		c, most := unitsAt(4096, at...), 1+rnd.IntN(130)
+		stretches := c.stretches(most)
+		require.Equal(t, len(c.units), len(slices.Concat(stretches...)))
+		for _, s := range stretches {
+			nodes := 0
+			for i, u := range s {
+				if c.isNode(u) {
+					nodes++
+				}
+				require.True(t, i == 0 || u.id == s[i-1].id+page.ID(s[i-1].pages))
+			}
+			require.LessOrEqual(t, nodes, most)
+		}
+	}
+}
+
+// TestInTurn: each is done once, whoever does it.
+func TestInTurn(t *testing.T) {
+	for workers := range 5 {
+		for n := range 40 {
+			done := make([]atomic.Int32, n)
+			inTurn(workers, n, func(worker, i int) {
+				require.Less(t, worker, max(workers, 1))
+				done[i].Add(1)
+			})
+			for i := range done {
+				require.EqualValues(t, 1, done[i].Load())
+			}
+		}
+	}
+}
