@@ -58,6 +58,7 @@ type member struct {
 	coming     bool        // it has been told to lead, and has not asked for the token yet
 	signal     chan signal // buffered
 	err        error       // once it is done
+	next       *member     // who is told next that it is done
 	slow       *SlowReader // for it to report when it holds no lock
 }
 
@@ -237,7 +238,9 @@ func (g *group) seal(tx *Tx) *member {
 // the writer lock, which it lets go.
 func (db *DB) settle(m *member) error {
 	if db.leads(m) {
-		db.writeGroup(false)
+		db.writeGroup(m, false)
+	} else {
+		m.next.tell(done)
 	}
 	if m.slow != nil {
 		db.opts.OnSlowReader(*m.slow)
@@ -261,8 +264,8 @@ func (db *DB) leads(m *member) bool {
 
 // writeGroup writes the open group out and makes it as durable as its members want.
 // It needs the writer lock and the token. It lets the token go, and the lock, before
-// the flush, unless keepLock.
-func (db *DB) writeGroup(keepLock bool) {
+// the flush, unless keepLock. Who leads is a member of it, or nil.
+func (db *DB) writeGroup(leader *member, keepLock bool) {
 	g := db.group
 	db.group = nil
 	db.token.begun()
@@ -293,9 +296,27 @@ func (db *DB) writeGroup(keepLock bool) {
 		db.writer.unlock()
 	}
 	db.token.release()
-	for _, m := range g.members {
+	g.done(leader, err)
+}
+
+// done tells the members but for the leader that they are done: the first, who tells the
+// next, and so on. All at once, they would want the writer lock at once, and wait for
+// each other: with 16 goroutines that took 4 % of the time.
+func (g *group) done(leader *member, err error) {
+	var first *member
+	for _, m := range slices.Backward(g.members) {
 		m.err = err
-		m.signal <- done
+		if m != leader {
+			m.next, first = first, m
+		}
+	}
+	first.tell(done)
+}
+
+// tell sends s to m, who may be nil.
+func (m *member) tell(s signal) {
+	if m != nil {
+		m.signal <- s
 	}
 }
 
@@ -315,7 +336,7 @@ func (db *DB) settleAll() {
 		return
 	}
 	db.token.take(true)
-	db.writeGroup(true)
+	db.writeGroup(nil, true)
 }
 
 var errGroupFailed = errors.New("the commit that this transaction was built on has failed")
