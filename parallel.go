@@ -13,7 +13,7 @@ import (
 // workerPages and workersMost are how many pages are worth a goroutine, and how many of
 // them a commit has at most: the file takes one write at a time.
 const (
-	workerPages = 24
+	workerPages = 40
 	workersMost = 4
 )
 

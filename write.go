@@ -74,7 +74,7 @@ func (c *commit) writePages() error {
 	workers := c.workers(len(c.units))
 	most := max(stretchBytes/c.db.pageSize, 1)
 	if workers > 1 {
-		most = min(most, max(len(c.units)/workers, 2*workerPages))
+		most = min(most, max(len(c.units)/workers, workerPages))
 	}
 	space := most * c.db.pageSize
 	if len(c.db.output) < workers*space {

@@ -104,14 +104,17 @@ func rewrite(n node, mask page.ID, fn func(Ref) (page.ID, page.TxID), write bool
 		}
 		return
 	}
-	// Most children of a branch that goes to the file are there already, so this
-	// looks at two arrays and little else.
-	ids, slots := n[branchIDs(b, c):], n[branchSlots(b, c):]
-	for i := range c {
-		if i > 0 && le.Uint16(slots[slotSize*i+2:])&sepRunBit != 0 {
+	slots := n[branchSlots(b, c):][:slotSize*c]
+	for i := 1; i < c; i++ {
+		if le.Uint32(slots[slotSize*i:])>>16&sepRunBit != 0 {
 			_, ref, _ := n.sepRest(i)
 			rewriteKey(ref, only, write)
 		}
+	}
+	// Most children of a branch that goes to the file are there already, so this
+	// looks at one array and little else.
+	ids := n[branchIDs(b, c):][:8*c]
+	for i := range c {
 		id := page.ID(le.Uint64(ids[8*i:]))
 		if mask != 0 && id&mask == 0 {
 			continue
