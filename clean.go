@@ -12,6 +12,7 @@ package folio
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/foliodb/folio/btree"
@@ -51,15 +52,16 @@ func (c *commit) clean() {
 	// as all the rest. Bound too low, and the best are not among those that are moved;
 	// too high, and there are too few.
 	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
-	room := c.newMoveRoom(budget)
+	room := &moveRoom{buffers: c.s.buffers}
+	room.left.Store(int64(budget))
 	workers := c.workers(len(c.branches))
 	found := make([][]move, workers)
 	inTurn(workers, len(c.branches), func(worker, i int) {
 		found[worker] = c.findMoves(found[worker], c.s.dirty[c.branches[i]].buf, least, room)
 	})
 	c.move(slices.Concat(found...))
-	switch left := room.close(c.s.buffers); {
-	case left == 0:
+	switch left := int(room.left.Load()); {
+	case left <= 0:
 		c.db.cleanFrom = least + 1
 	case 4*left > budget:
 		c.db.cleanFrom = least - 1
@@ -69,30 +71,26 @@ func (c *commit) clean() {
 // moveRoom is the room for the copies of pages to be moved. Several goroutines may take
 // from it.
 type moveRoom struct {
-	bufs [][]byte // nil: used
-	left atomic.Int64
+	left    atomic.Int64 // pages; less than none: it was asked for more
+	mu      sync.Mutex   // guards buffers
+	buffers *bufferPool
 }
 
-func (c *commit) newMoveRoom(n int) *moveRoom {
-	r := &moveRoom{bufs: make([][]byte, n)}
-	for i := range r.bufs {
-		r.bufs[i] = c.s.buffers.get()
+// take returns room for one more page, or nil.
+func (r *moveRoom) take() page.Page {
+	if r.left.Add(-1) < 0 {
+		return nil
 	}
-	r.left.Store(int64(n))
-	return r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buffers.get()
 }
 
-// take returns the index of room for one more page, negative if there is none.
-func (r *moveRoom) take() int { return int(r.left.Add(-1)) }
-
-// close gives back what is not used, and returns how much was not taken.
-func (r *moveRoom) close(buffers *bufferPool) (left int) {
-	for _, b := range r.bufs {
-		if b != nil {
-			buffers.put(b)
-		}
-	}
-	return int(max(r.left.Load(), 0))
+// giveBack takes room back that was not needed. The page counts as taken.
+func (r *moveRoom) giveBack(buf page.Page) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.buffers.put(buf)
 }
 
 // move is a child of a dirty branch that gets another place.
@@ -100,7 +98,7 @@ type move struct {
 	parent page.Page
 	child  int // its index there
 	birth  page.TxID
-	copy   []byte
+	copy   page.Page
 }
 
 // move makes those pages dirty ones of the commit.
@@ -120,7 +118,7 @@ func (c *commit) move(moves []move) {
 }
 
 // movable returns how many pages the commit should move: none if there are long
-// extents enough, twice as many as it has itself if there are none. While a reader keeps
+// extents enough, as many as it has itself if there are none. While a reader keeps
 // much of what is freed, moving pages would only make the file grow.
 func (c *commit) movable() int {
 	n := len(c.leaves) + len(c.branches)
@@ -130,7 +128,7 @@ func (c *commit) movable() int {
 	}
 	want := max(min(uint64(c.meta.HighWater)/reservePart, reserveMost), 2*uint64(n))
 	missing := want - c.list.InLong(longExtent, want)
-	budget := int(2 * uint64(n) * missing / want)
+	budget := int(uint64(n) * missing / want)
 	if c.s.pages < cleanedMost {
 		budget = min(budget, cleanedMost-int(c.s.pages))
 	}
@@ -160,13 +158,14 @@ func (c *commit) findMoves(moves []move, p page.Page, least int, room *moveRoom)
 		if id&dirtyBit != 0 || c.worth(id, leaf) < least {
 			continue
 		}
-		k := room.take()
-		if k < 0 {
+		buf := room.take()
+		if buf == nil {
 			break
 		}
-		if birth := btree.ChildBirth(p, i); c.readIntact(room.bufs[k], id, birth) {
-			moves = append(moves, move{p, i, birth, room.bufs[k]})
-			room.bufs[k] = nil
+		if birth := btree.ChildBirth(p, i); c.readIntact(buf, id, birth) {
+			moves = append(moves, move{p, i, birth, buf})
+		} else {
+			room.giveBack(buf)
 		}
 	}
 	return moves
