@@ -33,12 +33,13 @@ const (
 	longExtent = freelist.WindowPages / 2
 	cleanAbove = freelist.WindowPages / 2
 
-	// cleanLeast is how many pages a commit must have to move others. Smaller ones go
-	// into one piece, wherever there is room.
+	// cleanLeast is how many pages a commit must have to move others. Smaller ones, if
+	// there are no runs among them, go into one piece, wherever there is room.
 	cleanLeast = apartPages + 1
 
 	// cleanedMost is how many pages a commit may have with those that it moves if
-	// it would have fewer without: its record must fit into the meta page.
+	// it would have fewer without: its record must fit into the meta page. Of large
+	// pages it is what recordMax allows.
 	cleanedMost = 400
 )
 
@@ -56,8 +57,9 @@ func (c *commit) clean() {
 	room.left.Store(int64(budget))
 	workers := c.workers(len(c.branches))
 	found := make([][]move, workers)
-	inTurn(workers, len(c.branches), func(worker, i int) {
+	_ = inTurn(workers, len(c.branches), func(worker, i int) error {
 		found[worker] = c.findMoves(found[worker], c.s.dirty[c.branches[i]].buf, least, room)
+		return nil
 	})
 	c.move(slices.Concat(found...))
 	switch left := int(room.left.Load()); {
@@ -118,19 +120,24 @@ func (c *commit) move(moves []move) {
 }
 
 // movable returns how many pages the commit should move: none if there are long
-// extents enough, as many as it has itself if there are none. While a reader keeps
-// much of what is freed, moving pages would only make the file grow.
+// extents enough, as many as it has itself if there are none. Of a file that is mostly
+// free all that is free should be long, so that its end becomes free. While a reader
+// keeps much of what is freed, moving pages would only make the file grow.
 func (c *commit) movable() int {
 	n := len(c.leaves) + len(c.branches)
 	free := c.list.Free()
 	if n < cleanLeast || free < 2*uint64(n) || free < 4*c.list.Pending() {
 		return 0
 	}
-	want := max(min(uint64(c.meta.HighWater)/reservePart, reserveMost), 2*uint64(n))
+	want := uint64(c.meta.HighWater) / reservePart
+	if c.mostlyFree() {
+		want = c.list.Free()
+	}
+	want = max(min(want, reserveMost), 2*uint64(n))
 	missing := want - c.list.InLong(longExtent, want)
 	budget := int(uint64(n) * missing / want)
-	if c.s.pages < cleanedMost {
-		budget = min(budget, cleanedMost-int(c.s.pages))
+	if most := min(cleanedMost, recordMax/uint64(c.db.pageSize)); c.s.pages < most {
+		budget = min(budget, int(most-c.s.pages))
 	}
 	return budget
 }

@@ -26,14 +26,17 @@ func (c *commit) workers(pages int) int {
 	return max(1, min(pages/workerPages, runtime.GOMAXPROCS(0), workersMost))
 }
 
-// inTurn calls do for each i below n. So many workers take the next one each, whenever
-// they are done with theirs, for one that sleeps can take long to wake up. The first of
-// them is the caller.
-func inTurn(workers, n int, do func(worker, i int)) {
+// inTurn calls do for each i below n, until it fails once, and returns the first error.
+// So many workers take the next one each, whenever they are done with theirs, for one
+// that sleeps can take long to wake up. The first of them is the caller.
+func inTurn(workers, n int, do func(worker, i int) error) error {
 	var next atomic.Int64
+	var failed atomic.Pointer[error]
 	work := func(worker int) {
-		for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
-			do(worker, i-1)
+		for i := int(next.Add(1)); i <= n && failed.Load() == nil; i = int(next.Add(1)) {
+			if err := do(worker, i-1); err != nil {
+				failed.CompareAndSwap(nil, &err)
+			}
 		}
 	}
 	var others sync.WaitGroup
@@ -42,4 +45,8 @@ func inTurn(workers, n int, do func(worker, i int)) {
 	}
 	work(0)
 	others.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }

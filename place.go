@@ -15,6 +15,7 @@ package folio
 //     extents there are. That these are long is clean.go's business.
 
 import (
+	"math"
 	"slices"
 
 	"github.com/foliodb/folio/freelist"
@@ -117,16 +118,20 @@ func (c *commit) put(i int, id page.ID) page.ID {
 	return id + page.ID(n)
 }
 
-// headLeast is how many nodes are put at the head, and pieceLeast how many pages must be
-// left there to be a piece.
 const (
+	// headLeast is how many nodes are put at the head, and pieceLeast how many pages
+	// must be left there to be a piece.
 	headLeast  = 12
 	pieceLeast = 8
+
+	// Where less than one page of emptyFrom is in use, leaves go where they fit best
+	// instead: towards the beginning, so that the file can be cut at its end.
+	emptyFrom = 3
 )
 
 // takeAtHead takes n pages in one piece at the head, or where it goes next.
 func (c *commit) takeAtHead(n uint64) (page.ID, bool) {
-	if n < headLeast {
+	if n < headLeast || c.mostlyFree() {
 		return 0, false
 	}
 	id, ok := c.list.AllocateHead(n)
@@ -134,6 +139,12 @@ func (c *commit) takeAtHead(n uint64) (page.ID, bool) {
 		c.taken = append(c.taken, freelist.Extent{Start: id, Len: n})
 	}
 	return id, ok
+}
+
+// mostlyFree tells whether so much of the file is free that it should become shorter.
+func (c *commit) mostlyFree() bool {
+	hwm := uint64(c.meta.HighWater)
+	return (hwm-c.list.Free())*emptyFrom < hwm
 }
 
 // takeWhole takes n pages in one piece, from the free space or, when that is
@@ -172,7 +183,11 @@ const growBelow = 2
 
 // takePiece takes a piece of at most n pages, at the head or the longest there is.
 func (c *commit) takePiece(n uint64) freelist.Extent {
-	e, ok := c.list.AllocateLongest(n, pieceLeast)
+	least := uint64(pieceLeast)
+	if c.mostlyFree() {
+		least = math.MaxUint64
+	}
+	e, ok := c.list.AllocateLongest(n, least)
 	if !ok {
 		e, ok = c.list.AllocateZone(n, 1)
 	}

@@ -5,7 +5,6 @@ package folio
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -67,8 +66,7 @@ func (c *commit) cut(neighbours []unit, most int) int {
 // isNode tells whether u is laid out when it is written.
 func (c *commit) isNode(u unit) bool { return u.raw == nil && !c.s.dirty[u.dirty].run }
 
-// writePages writes the units, which are in order of their place, in as few calls
-// as that allows, and enters their checksums into the record. Of a large commit several
+// writePages writes the units, which are in order of their place, and enters their checksums into the record. Of a large commit several
 // goroutines write a part each: to lay pages out and copy them is most of its work.
 func (c *commit) writePages() error {
 	workers := c.workers(len(c.units))
@@ -76,18 +74,24 @@ func (c *commit) writePages() error {
 	if workers > 1 {
 		most = min(most, max(len(c.units)/workers, workerPages))
 	}
-	space := most * c.db.pageSize
+	space := min(most, len(c.leaves)+len(c.branches)) * c.db.pageSize
 	if len(c.db.output) < workers*space {
 		c.db.output = make([]byte, workers*space)
 	}
 	stretches := c.stretches(most)
-	slices.SortStableFunc(stretches, func(a, b []unit) int { return cmp.Compare(len(b), len(a)) })
-	errs := make([]error, len(stretches))
-	inTurn(workers, len(stretches), func(worker, i int) {
-		errs[i] = c.writeStretch(stretches[i], c.db.output[worker*space:][:space])
+	// The longest first, so that no worker is left with much to do at the end.
+	slices.SortStableFunc(stretches, func(a, b []unit) int { return cmp.Compare(pagesIn(b), pagesIn(a)) })
+	err := inTurn(workers, len(stretches), func(worker, i int) error {
+		return c.writeStretch(stretches[i], c.db.output[worker*space:][:space])
 	})
 	c.db.wrote(c.units)
-	return errors.Join(errs...)
+	return err
+}
+
+// pagesIn returns how many pages neighbours are.
+func pagesIn(units []unit) uint64 {
+	last := units[len(units)-1]
+	return uint64(last.id-units[0].id) + last.pages
 }
 
 // writeStretch writes neighbours by one call, and lays out in space those that are nodes.

@@ -1,6 +1,7 @@
 package folio
 
 import (
+	"io"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -91,13 +92,31 @@ func TestInTurn(t *testing.T) {
 	for workers := range 5 {
 		for n := range 40 {
 			done := make([]atomic.Int32, n)
-			inTurn(workers, n, func(worker, i int) {
+			require.NoError(t, inTurn(workers, n, func(worker, i int) error {
 				require.Less(t, worker, max(workers, 1))
 				done[i].Add(1)
-			})
+				return nil
+			}))
 			for i := range done {
 				require.EqualValues(t, 1, done[i].Load())
 			}
+		}
+	}
+}
+
+// TestInTurnFails: after an error nothing else is begun, and it is the one returned.
+func TestInTurnFails(t *testing.T) {
+	for workers := range 4 {
+		var calls atomic.Int32
+		err := inTurn(workers, 1000, func(_, i int) error {
+			if calls.Add(1) == 10 {
+				return io.EOF
+			}
+			return nil
+		})
+		require.Equal(t, io.EOF, err)
+		if workers <= 1 {
+			require.EqualValues(t, 10, calls.Load())
 		}
 	}
 }

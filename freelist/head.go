@@ -8,11 +8,11 @@ import "github.com/foliodb/folio/internal/page"
 // took the extent that fits best, they would fill those that are about to become long.
 // The head is known in memory only. Rule:
 //
-//	F19  AllocateHead takes its pages at the head if all of them fit there, or else at the
+//	F22  AllocateHead takes its pages at the head if all of them fit there, or else at the
 //	     low end of the longest extent, the lowest among equals. The head is behind what it
 //	     took last, or AllocateLongest.
 
-// AllocateHead takes n adjacent pages out of the list (F19) and returns the first. It
+// AllocateHead takes n adjacent pages out of the list (F22) and returns the first. It
 // returns false, and takes nothing, if no extent holds n pages.
 func (l *List) AllocateHead(n uint64) (page.ID, bool) {
 	x := l.atHead()

@@ -13,12 +13,13 @@ import (
 //	F5  A page is free, pending or neither, and in one extent only.
 //	F6  Allocate is best fit: the smallest extent that holds the run, the lowest
 //	    among equals, from its low end. So low addresses fill up, and the end of
-//	    the file becomes free. Commits of some size go elsewhere: head.go.
-//	F7  What Allocate or TrimTail took is not in the list, until Return or
+//	    the file becomes free. AllocateHead and AllocateLongest go elsewhere: head.go.
+//	F7  What one of the Allocates or TrimTail took is not in the list, until Return or
 //	    FreePages puts it back.
 
 // List is the set of pages of a file that no tree uses. The zero value is not
-// ready; see Load. Its methods must not be called concurrently.
+// ready; see Load. Its methods must not be called concurrently, but for those that
+// look at it only.
 type List struct {
 	free    space
 	zone    zone

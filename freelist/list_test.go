@@ -53,7 +53,7 @@ func TestListAllocateIsBestFit(t *testing.T) { // F6
 	}
 }
 
-func TestListAllocateLongest(t *testing.T) { // F19
+func TestListAllocateLongest(t *testing.T) { // F22
 	l := withFree(ext(5, 3), ext(20, 7), ext(40, 7), ext(60, 2))
 	for _, want := range []freelist.Extent{ext(20, 7), ext(40, 7), ext(5, 3), ext(60, 2)} {
 		e, ok := l.AllocateLongest(10, 0)
@@ -68,7 +68,7 @@ func TestListAllocateLongest(t *testing.T) { // F19
 	require.Equal(t, ext(20, 3), e)
 }
 
-func TestListAllocateHead(t *testing.T) { // F19
+func TestListAllocateHead(t *testing.T) { // F22
 	l := withFree(ext(10, 20), ext(50, 30), ext(90, 20))
 	for _, tc := range []struct {
 		n    uint64
