@@ -9,7 +9,8 @@ package folio
 //     of the file, the zone, is for the branches: written round and round, it is free
 //     in long extents again when its turn comes. Nothing in the file tells of it.
 //   - Leaves are written at the head, one commit behind the other, in long extents
-//     (freelist/head.go). Only a few of them, or a run, take the extent that fits best.
+//     (freelist/head.go). Only a few of them, or a run, take the extent that fits best,
+//     and all do in a file that is mostly free.
 //   - If no extent is long enough, leaves go to the end of the file. It would grow for
 //     ever that way, so once a good part of it is free, they are cut to the longest
 //     extents there are. That these are long is clean.go's business.
