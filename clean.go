@@ -131,7 +131,7 @@ func (c *commit) movable() int {
 	}
 	want := uint64(c.meta.HighWater) / reservePart
 	if c.mostlyFree() {
-		want = c.list.Free()
+		want = free
 	}
 	want = max(min(want, reserveMost), 2*uint64(n))
 	missing := want - c.list.InLong(longExtent, want)

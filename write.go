@@ -66,8 +66,9 @@ func (c *commit) cut(neighbours []unit, most int) int {
 // isNode tells whether u is laid out when it is written.
 func (c *commit) isNode(u unit) bool { return u.raw == nil && !c.s.dirty[u.dirty].run }
 
-// writePages writes the units, which are in order of their place, and enters their checksums into the record. Of a large commit several
-// goroutines write a part each: to lay pages out and copy them is most of its work.
+// writePages writes the units, which are in order of their place, and enters their
+// checksums into them, for the record. Of a large commit several goroutines write a part
+// each: to lay pages out and copy them is most of its work.
 func (c *commit) writePages() error {
 	workers := c.workers(len(c.units))
 	most := max(stretchBytes/c.db.pageSize, 1)
