@@ -300,8 +300,25 @@ func (c *commit) recordUnits() {
 	m.Record = c.db.unsynced.record(c)
 }
 
+// sortUnits puts the units in order of their place. They come piece by piece, each in
+// order, so the few pieces are sorted.
 func (c *commit) sortUnits() {
-	slices.SortFunc(c.units, func(a, b unit) int { return cmp.Compare(a.id, b.id) })
+	pieces := adjacent(c.units)
+	slices.SortFunc(pieces, func(a, b []unit) int { return cmp.Compare(a[0].id, b[0].id) })
+	c.units = slices.Concat(pieces...)
+}
+
+// adjacent cuts units where the next one is not the neighbour of the one before.
+func adjacent(units []unit) (pieces [][]unit) {
+	for len(units) > 0 {
+		n := 1
+		for n < len(units) && units[n].id == units[n-1].id+page.ID(units[n-1].pages) {
+			n++
+		}
+		pieces = append(pieces, units[:n])
+		units = units[n:]
+	}
+	return pieces
 }
 
 // unrecorded makes the meta one without a record: all that it needs is durable before

@@ -29,17 +29,12 @@ const (
 // stretches cuts the units, which are in order of their place, into what is written by
 // one call each: neighbours, of which most nodes at most are laid out first.
 func (c *commit) stretches(most int) (all [][]unit) {
-	for rest := c.units; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].id == rest[n-1].id+page.ID(rest[n-1].pages) {
-			n++
-		}
-		for piece := rest[:n]; len(piece) > 0; {
+	for _, piece := range adjacent(c.units) {
+		for len(piece) > 0 {
 			k := c.cut(piece, most)
 			all = append(all, piece[:k])
 			piece = piece[k:]
 		}
-		rest = rest[n:]
 	}
 	return all
 }
