@@ -95,3 +95,37 @@ func TestReadCached(t *testing.T) {
 		require.False(t, file.ReadCached(b, 12))
 	}
 }
+
+// TestMapCannotWrite: what is mapped for reading nobody can make writable, and the system
+// knows it. The file is one that was opened for writing and has lost its name, and the
+// lock on it stays.
+func TestMapCannotWrite(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	f, err := OS().OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = f.WriteAt([]byte("folio"), 0)
+	require.NoError(t, err)
+	locked, err := f.TryLock(true)
+	require.NoError(t, err)
+	require.True(t, locked)
+	other, err := OS().OpenFile(name, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer other.Close()
+	require.NoError(t, os.Remove(name))
+
+	m, err := f.Map(1 << 16)
+	require.NoError(t, err)
+	defer m.Close()
+	require.Equal(t, "folio", string(m.Bytes()[:5]))
+	require.Error(t, unix.Mprotect(m.Bytes(), unix.PROT_READ|unix.PROT_WRITE))
+	locked, err = other.TryLock(true)
+	require.NoError(t, err)
+	require.False(t, locked)
+
+	w, err := f.MapWritable(1 << 16)
+	require.NoError(t, err)
+	defer w.Close()
+	w.Bytes()[0] = 'F'
+	require.Equal(t, "Folio", string(m.Bytes()[:5]))
+}

@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"io"
+	"strconv"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -95,6 +96,15 @@ func (f *osFile) DropCache(off, length int64) error {
 			return unix.Fadvise(int(fd), off, length, unix.FADV_DONTNEED)
 		})
 	})
+}
+
+// reopen opens the file of fd for reading once more, whatever it is called by now.
+func reopen(fd int) (reader int, err error) {
+	err = retryEINTR(func() error {
+		reader, err = unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	return reader, err
 }
 
 func (f *osFile) MapWritable(length int64) (Mapping, error) {
