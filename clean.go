@@ -55,9 +55,9 @@ func (c *commit) clean() {
 	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
 	room := &moveRoom{buffers: c.s.buffers}
 	room.left.Store(int64(budget))
-	workers := c.workers(len(c.branches))
+	workers := c.workers(2 * len(c.branches)) // with a leaf each
 	found := make([][]move, workers)
-	_ = inTurn(workers, len(c.branches), func(worker, i int) error {
+	_ = inTurn(&c.db.helper, workers, len(c.branches), func(worker, i int) error {
 		found[worker] = c.findMoves(found[worker], c.s.dirty[c.branches[i]].buf, least, room)
 		return nil
 	})

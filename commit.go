@@ -49,9 +49,12 @@ type commit struct {
 	flushed    bool // C3 has happened already
 	spilled    bool // pages are written that no record lists
 
-	leaves, runs, branches []int  // dirty pages, by index, in key order
-	pages                  uint64 // in them
-	units                  []unit
+	leaves, runs, branches []int       // dirty pages, by index, in key order
+	pages                  uint64      // in them
+	units                  []unit      // of the tree, in order of their place once all have one
+	link                   []unit      // the freelist page, if one is due
+	listed                 []unit      // copies of both for the record, in order too
+	limit                  page.ID     // high-water mark when their writing began
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
 	returned               []freelist.Extent // spilled pages given up again
@@ -115,7 +118,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 	return c, nil
 }
 
-// prepare decides where everything goes, in memory only.
+// prepare decides where the pages of the tree go, in memory only.
 func (c *commit) prepare(g *group) error {
 	m := &c.meta
 	m.TxID, m.Clean = c.txid, false
@@ -124,13 +127,8 @@ func (c *commit) prepare(g *group) error {
 	if invariants.Enabled {
 		c.checkCollected()
 	}
-	freed := c.pagesFreed()
-	c.freed = slices.Grow(c.freed, len(freed))
-	for _, f := range freed {
-		c.stats.Freed += int64(f.n)
-		if err := c.free(f.extent(), f.birth); err != nil {
-			return err
-		}
+	if err := c.giveBackOwn(); err != nil {
+		return err
 	}
 	c.place()
 	if hwm, e, ok := c.list.TrimTail(m.HighWater, max(64, uint64(m.HighWater)/8)); ok {
@@ -139,25 +137,35 @@ func (c *commit) prepare(g *group) error {
 	}
 	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: g.root.Root, Birth: g.root.Birth})
 	m.Root.Count, m.Root.Sequence = g.root.Count, g.sequence
-	if err := c.noteSpace(); err != nil {
-		return err
+	c.units = inOrder(c.units)
+	c.listed = slices.Clone(c.units)
+	return nil
+}
+
+// giveBackOwn makes the pages free at once that the group itself has written and given
+// up: no state that anybody can see ever had them. The others must not be free, or what
+// is written next would go over them.
+func (c *commit) giveBackOwn() error {
+	others := c.s.freed[:0]
+	for _, f := range c.s.freed {
+		switch {
+		case f.birth > c.base.meta.TxID || bugs.On(bugs.ReuseAtOnce):
+			c.giveBack(f.extent())
+		case c.list.Holds(f.extent()):
+			return page.Corrupt(f.id, 0, "%d pages from here are in the tree, but some are free", f.n)
+		default:
+			others = append(others, f)
+		}
 	}
-	return m.Check()
+	c.s.freed = others
+	return nil
 }
 
 // pagesFreed returns the pages of the base that the group has given up, in order.
 // Neighbours of the same birth, which a commit has written side by side, are taken
-// together. Pages that the group itself has written are free at once: no state that
-// anybody can see ever had them.
+// together.
 func (c *commit) pagesFreed() []freedRun {
-	freed := slices.Clone(c.s.freed)
-	freed = slices.DeleteFunc(freed, func(f freedRun) bool {
-		own := f.birth > c.base.meta.TxID || bugs.On(bugs.ReuseAtOnce)
-		if own {
-			c.giveBack(f.extent())
-		}
-		return own
-	})
+	freed := c.s.freed
 	slices.SortFunc(freed, func(a, b freedRun) int { return cmp.Compare(a.id, b.id) })
 	joined := freed[:0]
 	for _, f := range freed {
@@ -241,8 +249,17 @@ func (c *commit) final(r btree.Ref) (page.ID, page.TxID) {
 }
 
 // noteSpace puts the changes of the free space into the meta, or into a freelist
-// page; and it decides whether the commit takes one flush or two.
+// page; and it decides whether the commit takes one flush or two. It may run while the
+// pages of the tree are being written.
 func (c *commit) noteSpace() error {
+	freed := c.pagesFreed()
+	c.freed = slices.Grow(c.freed, len(freed))
+	for _, f := range freed {
+		c.stats.Freed += int64(f.n)
+		if err := c.free(f.extent(), f.birth); err != nil {
+			return err
+		}
+	}
 	m := &c.meta
 	c.chain = c.db.space.chain
 	delta := c.delta()
@@ -279,17 +296,16 @@ func (c *commit) delta() freelist.Delta {
 	return d
 }
 
-// recordUnits lists the units in the commit record, with those of earlier commits
+// recordUnits lists what is written in the commit record, with those of earlier commits
 // that no flush has covered, in order of their place; or decides to do without a
 // record if recovery could not check it quickly. It counts all of them: a checkpoint
 // of the free space can be far larger than the rest, and recovery refuses a record of
 // more than twice recordMax.
 func (c *commit) recordUnits() {
 	m := &c.meta
-	c.sortUnits()
 	m.Record, m.Synced, m.Weak, m.Since = nil, false, false, 0
 	pages := c.db.unsynced.pages
-	for _, u := range c.units {
+	for _, u := range c.listed {
 		pages += u.pages
 	}
 	if c.spilled || c.db.unsynced.lost || c.db.opts.TwoFlushes && c.durability == DurabilityFull ||
@@ -300,12 +316,12 @@ func (c *commit) recordUnits() {
 	m.Record = c.db.unsynced.record(c)
 }
 
-// sortUnits puts the units in order of their place. They come piece by piece, each in
+// inOrder returns units in order of their place. They come piece by piece, each in
 // order, so the few pieces are sorted.
-func (c *commit) sortUnits() {
-	pieces := adjacent(c.units)
+func inOrder(units []unit) []unit {
+	pieces := adjacent(units)
 	slices.SortFunc(pieces, func(a, b []unit) int { return cmp.Compare(a[0].id, b[0].id) })
-	c.units = slices.Concat(pieces...)
+	return slices.Concat(pieces...)
 }
 
 // adjacent cuts units where the next one is not the neighbour of the one before.
@@ -376,7 +392,8 @@ func (c *commit) linkPage(tail []byte, size int) error {
 	link := freelist.Link{ID: id, Birth: c.txid, Pages: uint32(n)}
 	fp.Encode(raw, link)
 	c.chain = append(slices.Clip(c.chain), chainLink{link, fp.Checkpoint})
-	c.units = append(c.units, unit{id: id, pages: n, dirty: -1, raw: raw})
+	c.link = []unit{{id: id, pages: n, dirty: -1, raw: raw}}
+	c.listed = inOrder(append(c.listed, c.link...))
 	m.Freelist = meta.Freelist{
 		Head: id, HeadBirth: c.txid, HeadPages: uint32(n),
 		FreePages: c.list.Free() + c.list.Pending(),
@@ -398,7 +415,13 @@ func (c *commit) write() error {
 	if err := p.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
-	if err := c.writePages(); err != nil {
+	if err := c.writePages(c.noteSpace); err != nil {
+		return err
+	}
+	if err := c.meta.Check(); err != nil {
+		return err
+	}
+	if err := c.writeLink(); err != nil {
 		return err
 	}
 	slot := 1 - c.db.durable.slot

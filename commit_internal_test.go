@@ -1,10 +1,13 @@
 package folio
 
 import (
+	"bytes"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/vfs"
 )
@@ -27,7 +30,7 @@ func TestRecordIsBounded(t *testing.T) {
 		{"a small commit with a large freelist run", []unit{{id: 9, pages: 1}, {id: 10, pages: 10 * most, dirty: -1}}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := &commit{db: db, s: &store{}, units: tc.units}
+			c := &commit{db: db, s: &store{}, listed: tc.units}
 			c.recordUnits()
 			require.Equal(t, tc.two, c.meta.Synced)
 			if tc.two {
@@ -68,4 +71,45 @@ func TestUnsyncedIsBounded(t *testing.T) {
 		put()
 		require.NotSame(t, db.durable, db.current.Load(), "it begins anew")
 	}
+}
+
+// TestFreeAndInTree: when a page of the tree is in the free space too, the commit that
+// changes it fails before anything is written.
+func TestFreeAndInTree(t *testing.T) {
+	fs := vfs.NewMem()
+	db, err := openFS(fs, "db", 0o600, Options{})
+	require.NoError(t, err)
+	defer db.Close()
+	put := func(tx *Tx, v string) {
+		b, err := tx.CreateBucketIfNotExists([]byte("b"))
+		require.NoError(t, err)
+		require.NoError(t, b.Put(make([]byte, 3000), []byte(v)))
+	}
+	require.NoError(t, db.Update(func(tx *Tx) error { put(tx, "a"); return nil }))
+	file := func() []byte {
+		f, err := fs.OpenFile("db", os.O_RDONLY, 0)
+		require.NoError(t, err)
+		defer f.Close()
+		b := make([]byte, db.pager.FileSize())
+		_, err = f.ReadAt(b, 0)
+		require.NoError(t, err)
+		return b
+	}
+
+	tx, err := db.Begin(true)
+	require.NoError(t, err)
+	root := page.ID(tx.Bucket([]byte("b")).Root())
+	require.NotZero(t, root)
+	list := db.space.list
+	for list.Free() > 0 {
+		if _, ok := list.Allocate(1); !ok {
+			_, ok = list.AllocateZone(1, 1)
+			require.True(t, ok)
+		}
+	}
+	list.Return(freelist.Extent{Start: root, Len: 1}) // nothing else is free
+	before := file()
+	put(tx, "b")
+	require.ErrorIs(t, tx.Commit(), ErrCorrupt)
+	require.True(t, bytes.Equal(before, file()), "something was written")
 }

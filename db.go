@@ -69,6 +69,7 @@ type DB struct {
 	output   []byte        // pages on their way to the file
 	// cleanFrom is how many pages around one must be free for it to be moved (clean.go).
 	cleanFrom int
+	helper    helper // beside who has the lock
 	commits   uint64 // since Open
 	reported  uint64 // flushes that other processes know of
 

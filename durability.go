@@ -161,14 +161,14 @@ type writtenUnit struct {
 	pages uint64
 }
 
-// record returns the units of c, which are in order of their place, and with them those
+// record returns what c lists, which is in order of its place, and with it the units
 // of before that it still uses, for its commit record.
 func (n *unsynced) record(c *commit) []meta.Unit {
 	before := n.units
 	if bugs.On(bugs.RecordOnlyOwn) {
 		before = nil
 	}
-	own, gone := c.units, n.among(c.freed)
+	own, gone := c.listed, n.among(c.freed)
 	r := make([]meta.Unit, 0, len(before)+len(own))
 	for i, u := range before {
 		for len(own) > 0 && own[0].id < u.ID {

@@ -11,9 +11,10 @@ import (
 )
 
 // workerPages and workersMost are how many pages are worth a goroutine, and how many of
-// them a commit has at most: the file takes one write at a time.
+// them a commit has at most: the file takes one write at a time. With half as many pages,
+// groups of 32 puts take 5 % longer.
 const (
-	workerPages = 40
+	workerPages = 80
 	workersMost = 4
 )
 
@@ -28,8 +29,8 @@ func (c *commit) workers(pages int) int {
 
 // inTurn calls do for each i below n, until it fails once, and returns the first error.
 // So many workers take the next one each, whenever they are done with theirs, for one
-// that sleeps can take long to wake up. The first of them is the caller.
-func inTurn(workers, n int, do func(worker, i int) error) error {
+// that sleeps can take long to wake up. The first of them is the caller, the second h.
+func inTurn(h *helper, workers, n int, do func(worker, i int) error) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
 	work := func(worker int) {
@@ -39,12 +40,19 @@ func inTurn(workers, n int, do func(worker, i int) error) error {
 			}
 		}
 	}
+	var j *job
+	if min(workers, n) > 1 {
+		j = h.offer(func() { work(1) })
+	}
 	var others sync.WaitGroup
-	for worker := 1; worker < min(workers, n); worker++ {
+	for worker := 2; worker < min(workers, n); worker++ {
 		others.Go(func() { work(worker) })
 	}
 	work(0)
 	others.Wait()
+	if j != nil {
+		h.end(j)
+	}
 	if err := failed.Load(); err != nil {
 		return *err
 	}

@@ -59,11 +59,11 @@ func (tx *Tx) spill() error {
 		return nil
 	}
 	c.place()
-	c.sortUnits()
+	c.units = inOrder(c.units)
 	if err := tx.db.pager.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
-	if err := c.writePages(); err != nil {
+	if err := c.writePages(nil); err != nil {
 		return err
 	}
 	c.s.view, c.s.highWater = tx.db.pager.View(), c.meta.HighWater

@@ -63,13 +63,13 @@ func (c *commit) isNode(u unit) bool { return u.raw == nil && !c.s.dirty[u.dirty
 
 // writePages writes the units, which are in order of their place, and enters their
 // checksums into them, for the record. Of a large commit several goroutines write a part
-// each: to lay pages out and copy them is most of its work.
-func (c *commit) writePages() error {
+// each: to lay pages out and copy them is most of its work. What else there is to do is
+// done by one of them, when the device has the first part to work on, or by nobody if it
+// is nil. It must not change the units, nor what their layout depends on.
+func (c *commit) writePages(besides func() error) error {
+	c.limit = c.meta.HighWater
 	workers := c.workers(len(c.units))
-	most := max(stretchBytes/c.db.pageSize, 1)
-	if workers > 1 {
-		most = min(most, max(len(c.units)/workers, workerPages))
-	}
+	most := stretchBytes / c.db.pageSize
 	space := min(most, len(c.leaves)+len(c.branches)) * c.db.pageSize
 	if len(c.db.output) < workers*space {
 		c.db.output = make([]byte, workers*space)
@@ -77,11 +77,34 @@ func (c *commit) writePages() error {
 	stretches := c.stretches(most)
 	// The longest first, so that no worker is left with much to do at the end.
 	slices.SortStableFunc(stretches, func(a, b []unit) int { return cmp.Compare(pagesIn(b), pagesIn(a)) })
-	err := inTurn(workers, len(stretches), func(worker, i int) error {
+	if besides != nil {
+		stretches = slices.Insert(stretches, min(1, len(stretches)), nil)
+	}
+	err := inTurn(&c.db.helper, workers, len(stretches), func(worker, i int) error {
+		if stretches[i] == nil {
+			return besides()
+		}
 		return c.writeStretch(stretches[i], c.db.output[worker*space:][:space])
 	})
 	c.db.wrote(c.units)
 	return err
+}
+
+// writeLink writes the freelist page that noteSpace has made, if it has, and makes it
+// one of the units.
+func (c *commit) writeLink() error {
+	if c.link == nil {
+		return nil
+	}
+	if err := c.db.pager.EnsureSize(c.meta.HighWater); err != nil {
+		return err
+	}
+	if err := c.writeStretch(c.link, nil); err != nil {
+		return err
+	}
+	c.db.wrote(c.link)
+	c.units = inOrder(append(c.units, c.link...))
+	return nil
 }
 
 // pagesIn returns how many pages neighbours are.
@@ -143,7 +166,7 @@ func (c *commit) layout(b page.Page, u unit) error {
 	b.Seal(u.id, c.meta.FileID)
 	if invariants.Enabled {
 		// A bad page can come from damage that no checksum tells.
-		if err := btree.Verify(b, u.id, c.meta.HighWater); err != nil {
+		if err := btree.Verify(b, u.id, c.limit); err != nil {
 			return fmt.Errorf("about to write a bad page: %w", err)
 		}
 	}

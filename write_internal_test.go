@@ -92,7 +92,7 @@ func TestInTurn(t *testing.T) {
 	for workers := range 5 {
 		for n := range 40 {
 			done := make([]atomic.Int32, n)
-			require.NoError(t, inTurn(workers, n, func(worker, i int) error {
+			require.NoError(t, inTurn(new(helper), workers, n, func(worker, i int) error {
 				require.Less(t, worker, max(workers, 1))
 				done[i].Add(1)
 				return nil
@@ -108,7 +108,7 @@ func TestInTurn(t *testing.T) {
 func TestInTurnFails(t *testing.T) {
 	for workers := range 4 {
 		var calls atomic.Int32
-		err := inTurn(workers, 1000, func(_, i int) error {
+		err := inTurn(new(helper), workers, 1000, func(_, i int) error {
 			if calls.Add(1) == 10 {
 				return io.EOF
 			}
