@@ -104,11 +104,11 @@ func rewrite(n node, mask page.ID, fn func(Ref) (page.ID, page.TxID), write bool
 		}
 		return
 	}
-	slots := n[branchSlots(b, c):][:slotSize*c]
-	for i := 1; i < c; i++ {
-		if le.Uint32(slots[slotSize*i:])>>16&sepRunBit != 0 {
-			_, ref, _ := n.sepRest(i)
-			rewriteKey(ref, only, write)
+	if slots := n[branchSlots(b, c):][:slotSize*c]; anyRun(slots) {
+		for i := 1; i < c; i++ {
+			if _, ref, long := n.sepRest(i); long {
+				rewriteKey(ref, only, write)
+			}
 		}
 	}
 	// Most children of a branch that goes to the file are there already, so this
@@ -125,6 +125,19 @@ func rewrite(n node, mask page.ID, fn func(Ref) (page.ID, page.TxID), write bool
 			n.setChildBirth(i, birth)
 		}
 	}
+}
+
+// anyRun tells whether any of the slots of a branch may have a separator with a run:
+// hardly any has, and of all at once that is soon found out.
+func anyRun(slots []byte) bool {
+	var all uint64
+	for ; len(slots) >= 2*slotSize; slots = slots[2*slotSize:] {
+		all |= le.Uint64(slots)
+	}
+	if len(slots) > 0 {
+		all |= uint64(le.Uint32(slots))
+	}
+	return (all|all>>32)>>16&sepRunBit != 0
 }
 
 func rewriteKey(ref []byte, fn func(Ref) (page.ID, page.TxID), write bool) {
