@@ -54,7 +54,7 @@ type commit struct {
 	units                  []unit      // of the tree, in order of their place once all have one
 	link                   []unit      // the freelist page, if one is due
 	listed                 []unit      // copies of both for the record, in order too
-	limit                  page.ID     // high-water mark when their writing began
+	limit                  page.ID     // high-water mark of the units
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
 	returned               []freelist.Extent // spilled pages given up again
@@ -143,21 +143,21 @@ func (c *commit) prepare(g *group) error {
 }
 
 // giveBackOwn makes the pages free at once that the group itself has written and given
-// up: no state that anybody can see ever had them. The others must not be free, or what
-// is written next would go over them.
+// up: no state that anybody can see ever had them. Of the others none may be free then,
+// or what is written next could go over them.
 func (c *commit) giveBackOwn() error {
-	others := c.s.freed[:0]
-	for _, f := range c.s.freed {
-		switch {
-		case f.birth > c.base.meta.TxID || bugs.On(bugs.ReuseAtOnce):
+	c.s.freed = slices.DeleteFunc(c.s.freed, func(f freedRun) bool {
+		own := f.birth > c.base.meta.TxID || bugs.On(bugs.ReuseAtOnce)
+		if own {
 			c.giveBack(f.extent())
-		case c.list.Holds(f.extent()):
+		}
+		return own
+	})
+	for _, f := range c.s.freed {
+		if c.list.AnyFree(f.extent()) {
 			return page.Corrupt(f.id, 0, "%d pages from here are in the tree, but some are free", f.n)
-		default:
-			others = append(others, f)
 		}
 	}
-	c.s.freed = others
 	return nil
 }
 
@@ -165,7 +165,7 @@ func (c *commit) giveBackOwn() error {
 // Neighbours of the same birth, which a commit has written side by side, are taken
 // together.
 func (c *commit) pagesFreed() []freedRun {
-	freed := c.s.freed
+	freed := slices.Clone(c.s.freed)
 	slices.SortFunc(freed, func(a, b freedRun) int { return cmp.Compare(a.id, b.id) })
 	joined := freed[:0]
 	for _, f := range freed {
@@ -193,7 +193,7 @@ func (c *commit) giveBack(e freelist.Extent) {
 // collectAll lists every dirty page of the tree.
 func (c *commit) collectAll(root btree.Header) {
 	n := len(c.s.dirty)
-	c.leaves, c.runs, c.branches, c.units = make([]int, 0, n), nil, make([]int, 0, n), make([]unit, 0, n+1)
+	c.leaves, c.runs, c.branches, c.units = make([]int, 0, n), nil, make([]int, 0, n), make([]unit, 0, n)
 	c.pages = c.s.pages
 	if root.Root&dirtyBit != 0 {
 		c.collect(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
@@ -530,8 +530,9 @@ func (db *DB) publish(c *commit) {
 
 // shrink cuts the file behind what anybody needs: neither the durable meta, nor the
 // newest, nor the one to be written, with high-water mark next, refers to what lies
-// behind their marks, and no reader does. If the file cannot be cut now, a later commit
-// will. It needs the writer lock and the token.
+// behind their marks, and no reader does. What that one writes behind its mark later, for
+// its free space, makes the file longer again. If it cannot be cut now, a later commit
+// will do it. It needs the writer lock and the token.
 func (db *DB) shrink(next page.ID) {
 	hwm := max(next, db.head.meta.HighWater, db.durable.meta.HighWater)
 	if bugs.On(bugs.ShrinkTooFar) {

@@ -113,3 +113,29 @@ func TestFreeAndInTree(t *testing.T) {
 	require.ErrorIs(t, tx.Commit(), ErrCorrupt)
 	require.True(t, bytes.Equal(before, file()), "something was written")
 }
+
+// TestGivenUpTwice: a page of the tree that was free too, and that the transaction has
+// been given for a page which it has given up since, is found out whatever it gave up
+// first.
+func TestGivenUpTwice(t *testing.T) {
+	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
+	require.NoError(t, err)
+	defer db.Close()
+	require.NoError(t, db.Update(func(tx *Tx) error {
+		_, err := tx.CreateBucket([]byte("b"))
+		return err
+	}))
+	tx, err := db.Begin(true)
+	require.NoError(t, err)
+	root := db.head.meta.Root
+	base, own := freedRun{root.ID, 1, root.Birth}, freedRun{root.ID, 1, tx.id}
+	for _, freed := range [][]freedRun{{base, own}, {own, base}} {
+		c := db.newCommit(tx.group)
+		c.taken = []freelist.Extent{base.extent()}
+		c.s.freed = freed
+		require.ErrorIs(t, c.giveBackOwn(), ErrCorrupt)
+		c.list.Withdraw(base.extent())
+	}
+	tx.store.freed = nil
+	require.NoError(t, tx.Rollback())
+}

@@ -26,15 +26,18 @@ type job struct {
 }
 
 const (
-	// linger is how long the helper stays awake for the next job.
-	linger = 100 * time.Microsecond
+	// linger is how long the helper stays awake for the next job, and lingerPolls how often
+	// it looks for one at most: there are clocks that stand still for milliseconds.
+	linger      = 100 * time.Microsecond
+	lingerPolls = 1 << 16
 
-	// pollsAwake is how often the end of a job is looked for before the goroutine sleeps:
+	// endPolls is how often the end of a job is looked for before the goroutine sleeps:
 	// some ten microseconds.
-	pollsAwake = 1 << 11
+	endPolls = 1 << 11
 )
 
-// offer has the helper do something, as soon as it comes, unless end comes first.
+// offer has the helper do something, as soon as it comes, unless end comes first. There
+// must be an end before the next offer.
 func (h *helper) offer(do func()) *job {
 	j := &job{do: do, done: make(chan struct{})}
 	h.offered.Store(j)
@@ -49,7 +52,7 @@ func (h *helper) end(j *job) {
 	if h.offered.CompareAndSwap(j, nil) {
 		return
 	}
-	for range pollsAwake {
+	for range endPolls {
 		if j.ended() {
 			return
 		}
@@ -69,14 +72,14 @@ func (j *job) ended() bool {
 
 // work does what is offered until nothing is for a while.
 func (h *helper) work() {
-	since := time.Now()
-	for n := 1; ; n++ {
+	since, polls := time.Now(), 0
+	for {
 		if j := h.offered.Load(); j != nil && h.offered.CompareAndSwap(j, nil) {
 			j.do()
 			close(j.done)
-			since = time.Now()
+			since, polls = time.Now(), 0
 		}
-		if n%64 != 0 || time.Since(since) < linger {
+		if polls++; polls < lingerPolls && (polls%64 != 0 || time.Since(since) < linger) {
 			continue
 		}
 		h.present.Store(false)

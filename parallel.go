@@ -29,7 +29,8 @@ func (c *commit) workers(pages int) int {
 
 // inTurn calls do for each i below n, until it fails once, and returns the first error.
 // So many workers take the next one each, whenever they are done with theirs, for one
-// that sleeps can take long to wake up. The first of them is the caller, the second h.
+// that sleeps can take long to wake up. The first of them is the caller, the second h. All
+// have ended when it returns, and a panic of one is the caller's.
 func inTurn(h *helper, workers, n int, do func(worker, i int) error) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
@@ -40,18 +41,30 @@ func inTurn(h *helper, workers, n int, do func(worker, i int) error) error {
 			}
 		}
 	}
-	var j *job
-	if min(workers, n) > 1 {
-		j = h.offer(func() { work(1) })
+	var panicked atomic.Pointer[any]
+	beside := func(worker int) func() {
+		return func() {
+			defer func() {
+				if r := recover(); r != nil {
+					panicked.CompareAndSwap(nil, &r)
+				}
+			}()
+			work(worker)
+		}
 	}
-	var others sync.WaitGroup
-	for worker := 2; worker < min(workers, n); worker++ {
-		others.Go(func() { work(worker) })
-	}
-	work(0)
-	others.Wait()
-	if j != nil {
-		h.end(j)
+	func() {
+		if min(workers, n) > 1 {
+			defer h.end(h.offer(beside(1)))
+		}
+		var others sync.WaitGroup
+		defer others.Wait()
+		for worker := 2; worker < min(workers, n); worker++ {
+			others.Go(beside(worker))
+		}
+		work(0)
+	}()
+	if r := panicked.Load(); r != nil {
+		panic(*r)
 	}
 	if err := failed.Load(); err != nil {
 		return *err

@@ -63,9 +63,10 @@ func (c *commit) isNode(u unit) bool { return u.raw == nil && !c.s.dirty[u.dirty
 
 // writePages writes the units, which are in order of their place, and enters their
 // checksums into them, for the record. Of a large commit several goroutines write a part
-// each: to lay pages out and copy them is most of its work. What else there is to do is
-// done by one of them, when the device has the first part to work on, or by nobody if it
-// is nil. It must not change the units, nor what their layout depends on.
+// each: to lay pages out and copy them is most of its work. One of them does what else
+// there is to do, unless that is nil: beside the first part or, if there is only one
+// goroutine, when the device has that to work on. It must not change the units, nor what
+// their layout depends on.
 func (c *commit) writePages(besides func() error) error {
 	c.limit = c.meta.HighWater
 	workers := c.workers(len(c.units))
@@ -99,10 +100,11 @@ func (c *commit) writeLink() error {
 	if err := c.db.pager.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
-	if err := c.writeStretch(c.link, nil); err != nil {
+	err := c.writeStretch(c.link, nil)
+	c.db.wrote(c.link)
+	if err != nil {
 		return err
 	}
-	c.db.wrote(c.link)
 	c.units = inOrder(append(c.units, c.link...))
 	return nil
 }

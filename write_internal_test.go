@@ -3,6 +3,7 @@ package folio
 import (
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -100,6 +101,29 @@ func TestInTurn(t *testing.T) {
 			for i := range done {
 				require.EqualValues(t, 1, done[i].Load())
 			}
+		}
+	}
+}
+
+// TestInTurnPanics: whoever panics, the caller does, and not before all have ended.
+func TestInTurnPanics(t *testing.T) {
+	for workers := range 5 {
+		for by := range max(workers, 1) {
+			var running, panics atomic.Int32
+			require.PanicsWithValue(t, "one of them", func() {
+				_ = inTurn(new(helper), workers, 1000, func(worker, i int) error {
+					running.Add(1)
+					defer running.Add(-1)
+					runtime.Gosched()
+					if worker == by || i == 999 {
+						panics.Add(1)
+						panic("one of them")
+					}
+					return nil
+				})
+			})
+			require.Zero(t, running.Load())
+			require.Positive(t, panics.Load())
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (l *List) Verify() error {
 		return err
 	}
 	for _, e := range held {
-		if l.Holds(e) {
+		if l.AnyFree(e) {
 			return fmt.Errorf("F5: pending extent %+v is free too", e)
 		}
 	}

@@ -66,7 +66,7 @@ func (l *List) Return(e Extent) {
 	}
 	if invariants.Enabled {
 		invariants.Check(e.valid(), "F7: returned extent %+v cannot exist", e)
-		invariants.Check(!l.Holds(e) && !l.pending.overlaps(e),
+		invariants.Check(!l.AnyFree(e) && !l.pending.overlaps(e),
 			"F7: returned extent %+v was not allocated", e)
 	}
 	l.add(e)
@@ -83,8 +83,8 @@ func (l *List) add(e Extent) {
 	}
 }
 
-// Holds tells whether any page of e is free.
-func (l *List) Holds(e Extent) bool {
+// AnyFree tells whether any page of e is free.
+func (l *List) AnyFree(e Extent) bool {
 	return e.End() > l.zone.limit && l.free.overlaps(e) || e.Start < l.zone.limit && l.zone.overlaps(e)
 }
 

@@ -70,7 +70,7 @@ func (l *List) FreePages(e Extent, birth, death page.TxID) error {
 		return page.Corrupt(e.Start, 0, "%d pages from here cannot be in a file", e.Len)
 	case birth >= death:
 		return page.Corrupt(e.Start, 0, "written by transaction %d, freed by %d", birth, death)
-	case l.Holds(e):
+	case l.AnyFree(e):
 		return page.Corrupt(e.Start, 0, "%d pages from here freed by transaction %d, but some are free", e.Len, death)
 	case l.pending.overlaps(e):
 		return page.Corrupt(e.Start, 0, "%d pages from here freed by transaction %d, but some were freed before", e.Len, death)

@@ -60,7 +60,6 @@ func (f *osFile) Map(length int64) (Mapping, error) { return f.mmap(length, unix
 // mmap maps the file. What is only to be read is mapped through a descriptor that can only
 // read, if there can be one: the system need not look in such a mapping for changed pages
 // each time it writes pages of the file, which took 7 % of a commit's processor time.
-
 func (f *osFile) mmap(length int64, prot int) (Mapping, error) {
 	if err := f.checkMapLength(length); err != nil {
 		return nil, err
@@ -69,7 +68,7 @@ func (f *osFile) mmap(length int64, prot int) (Mapping, error) {
 	err := f.control("mmap", func(fd uintptr) (err error) {
 		by := int(fd)
 		if prot == unix.PROT_READ {
-			if reader, err := reopen(by); err == nil {
+			if reader, ok := reopen(by); ok {
 				defer unix.Close(reader) // the mapping stays, and so do our locks
 				by = reader
 			}

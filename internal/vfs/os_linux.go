@@ -98,13 +98,26 @@ func (f *osFile) DropCache(off, length int64) error {
 	})
 }
 
-// reopen opens the file of fd for reading once more, whatever it is called by now.
-func reopen(fd int) (reader int, err error) {
+// reopen opens the file of fd once more, for reading only, whatever it is called by now.
+// It returns false if that cannot be done, or fd is for reading only itself.
+func reopen(fd int) (reader int, ok bool) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
+		return 0, false
+	}
 	err = retryEINTR(func() error {
 		reader, err = unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		return err
 	})
-	return reader, err
+	if err != nil {
+		return 0, false
+	}
+	var is, was unix.Stat_t // who knows what is mounted there
+	if unix.Fstat(reader, &is) != nil || unix.Fstat(fd, &was) != nil || is.Dev != was.Dev || is.Ino != was.Ino {
+		_ = unix.Close(reader)
+		return 0, false
+	}
+	return reader, true
 }
 
 func (f *osFile) MapWritable(length int64) (Mapping, error) {

@@ -20,6 +20,6 @@ func (f *osFile) DropCache(off, length int64) error { return nil }
 
 func (f *osFile) MapWritable(length int64) (Mapping, error) { return nil, errors.ErrUnsupported }
 
-func reopen(int) (int, error) { return 0, errors.ErrUnsupported }
+func reopen(int) (int, bool) { return 0, false }
 
 func populate([]byte) error { return nil }
