@@ -31,7 +31,7 @@ func (c *commit) workers(pages int) int {
 // So many workers take the next one each, whenever they are done with theirs, for one
 // that sleeps can take long to wake up. The first of them is the caller, the second h. All
 // have ended when it returns, and a panic of one is the caller's.
-func inTurn(h *helper, workers, n int, do func(worker, i int) error) error {
+func inTurn(h *helper, workers, n int, do func(worker, i int) error) (err error) {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
 	work := func(worker int) {
@@ -52,22 +52,22 @@ func inTurn(h *helper, workers, n int, do func(worker, i int) error) error {
 			work(worker)
 		}
 	}
-	func() {
-		if min(workers, n) > 1 {
-			defer h.end(h.offer(beside(1)))
+	defer func() { // when all have ended
+		if r := panicked.Load(); r != nil {
+			panic(*r)
 		}
-		var others sync.WaitGroup
-		defer others.Wait()
-		for worker := 2; worker < min(workers, n); worker++ {
-			others.Go(beside(worker))
+		if e := failed.Load(); e != nil {
+			err = *e
 		}
-		work(0)
 	}()
-	if r := panicked.Load(); r != nil {
-		panic(*r)
+	if min(workers, n) > 1 {
+		defer h.end(h.offer(beside(1)))
 	}
-	if err := failed.Load(); err != nil {
-		return *err
+	var others sync.WaitGroup
+	defer others.Wait()
+	for worker := 2; worker < min(workers, n); worker++ {
+		others.Go(beside(worker))
 	}
+	work(0)
 	return nil
 }
