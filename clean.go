@@ -37,6 +37,10 @@ const (
 	// there are no runs among them, go into one piece, wherever there is room.
 	cleanLeast = apartPages + 1
 
+	// hurry is how many times its own pages a commit may move if there are no long extents.
+	// Meanwhile others make holes, so the fewer are moved at a time, the more must be in all.
+	hurry = 4
+
 	// cleanedMost is how many pages a commit may have with those that it moves if
 	// it would have fewer without: its record must fit into the meta page. Of large
 	// pages it is what recordMax allows.
@@ -120,9 +124,10 @@ func (c *commit) move(moves []move) {
 }
 
 // movable returns how many pages the commit should move: none if there are long
-// extents enough, as many as it has itself if there are none. Of a file that is mostly
-// free all that is free should be long, so that its end becomes free. While a reader
-// keeps much of what is freed, moving pages would only make the file grow.
+// extents enough; if there are none, as many as it has itself, or hurry times as many if
+// it is not large. Of a file that is mostly free all that is free should be long, so that
+// its end becomes free. While a reader keeps much of what is freed, moving pages would
+// only make the file grow.
 func (c *commit) movable() int {
 	n := len(c.leaves) + len(c.branches)
 	free := c.list.Free()
@@ -137,6 +142,7 @@ func (c *commit) movable() int {
 	missing := want - c.list.InLong(longExtent, want)
 	budget := int(uint64(n) * missing / want)
 	if most := min(cleanedMost, recordMax/uint64(c.db.pageSize)); c.s.pages < most {
+		budget = int(uint64(budget) * (want + (hurry-1)*missing) / want)
 		budget = min(budget, int(most-c.s.pages))
 	}
 	return budget
