@@ -50,7 +50,7 @@ func (p *bufferPool) put(b []byte) {
 }
 
 // listMax is how many entries a list may have room for that is kept.
-const listMax = 256
+const listMax = 4096
 
 // getLists returns empty lists of dirty pages and of freed ones.
 func (p *bufferPool) getLists() (dirty []dirtyPage, freed []freedRun) {

@@ -11,7 +11,6 @@ package folio
 // branches are changed often.
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -65,7 +64,9 @@ func (c *commit) clean() {
 		found[worker] = c.findMoves(found[worker], c.s.dirty[c.branches[i]].buf, least, room)
 		return nil
 	})
-	c.move(slices.Concat(found...))
+	for _, moves := range found {
+		c.move(moves)
+	}
 	switch left := int(room.left.Load()); {
 	case left <= 0:
 		c.db.cleanFrom = least + 1

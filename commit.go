@@ -52,8 +52,8 @@ type commit struct {
 	leaves, runs, branches []int       // dirty pages, by index, in key order
 	pages                  uint64      // in them
 	units                  []unit      // of the tree, in order of their place once all have one
-	link                   []unit      // the freelist page, if one is due
-	listed                 []unit      // copies of both for the record, in order too
+	listed                 []unit      // what the record lists, in order too: units, and the freelist page if one is due
+	link                   linkPage    // that page
 	limit                  page.ID     // high-water mark of the units
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
@@ -68,9 +68,15 @@ type commit struct {
 type unit struct {
 	id    page.ID
 	pages uint64
-	dirty int    // index of the dirty page, or -1
-	raw   []byte // of a freelist page
-	sum   uint64 // its checksum, once it is written
+	dirty int // index of the dirty page; isLink: it is the freelist page
+}
+
+const isLink = -1
+
+// linkPage is the bytes of a freelist page, and their checksum once it is written.
+type linkPage struct {
+	raw []byte
+	sum uint64
 }
 
 // newCommit returns the commit of g, which has not written anything.
@@ -138,7 +144,7 @@ func (c *commit) prepare(g *group) error {
 	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: g.root.Root, Birth: g.root.Birth})
 	m.Root.Count, m.Root.Sequence = g.root.Count, g.sequence
 	c.units = inOrder(c.units)
-	c.listed = slices.Clone(c.units)
+	c.listed = c.units
 	return nil
 }
 
@@ -165,7 +171,7 @@ func (c *commit) giveBackOwn() error {
 // Neighbours of the same birth, which a commit has written side by side, are taken
 // together.
 func (c *commit) pagesFreed() []freedRun {
-	freed := slices.Clone(c.s.freed)
+	freed := c.s.freed
 	slices.SortFunc(freed, func(a, b freedRun) int { return cmp.Compare(a.id, b.id) })
 	joined := freed[:0]
 	for _, f := range freed {
@@ -193,7 +199,7 @@ func (c *commit) giveBack(e freelist.Extent) {
 // collectAll lists every dirty page of the tree.
 func (c *commit) collectAll(root btree.Header) {
 	n := len(c.s.dirty)
-	c.leaves, c.runs, c.branches, c.units = make([]int, 0, n), nil, make([]int, 0, n), make([]unit, 0, n)
+	c.leaves, c.runs, c.branches = make([]int, 0, n), nil, make([]int, 0, n)
 	c.pages = c.s.pages
 	if root.Root&dirtyBit != 0 {
 		c.collect(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
@@ -392,8 +398,8 @@ func (c *commit) linkPage(tail []byte, size int) error {
 	link := freelist.Link{ID: id, Birth: c.txid, Pages: uint32(n)}
 	fp.Encode(raw, link)
 	c.chain = append(slices.Clip(c.chain), chainLink{link, fp.Checkpoint})
-	c.link = []unit{{id: id, pages: n, dirty: -1, raw: raw}}
-	c.listed = inOrder(append(c.listed, c.link...))
+	c.link.raw = raw
+	c.listed = inOrder(append(slices.Clip(c.units), unit{id, n, isLink}))
 	m.Freelist = meta.Freelist{
 		Head: id, HeadBirth: c.txid, HeadPages: uint32(n),
 		FreePages: c.list.Free() + c.list.Pending(),
@@ -456,8 +462,16 @@ func (c *commit) sumRecord() {
 		for record[0].ID != u.id {
 			record = record[1:]
 		}
-		record[0].Sum = u.sum
+		record[0].Sum = *c.sum(u)
 	}
+}
+
+// sum is where the checksum of u is entered.
+func (c *commit) sum(u unit) *uint64 {
+	if u.dirty == isLink {
+		return &c.link.sum
+	}
+	return &c.s.dirty[u.dirty].sum
 }
 
 // undo gives back what the commit took. The file still has the old state.
@@ -493,17 +507,17 @@ func (c *commit) entered() {
 func (c *commit) trust(view *pager.View) {
 	for _, u := range c.units {
 		switch {
-		case u.dirty < 0:
+		case u.dirty == isLink:
 			c.stats.SpacePages += int64(u.pages)
 		case c.s.dirty[u.dirty].run:
 			c.stats.RunPages += int64(u.pages)
 		default:
 			c.stats.Pages++
 		}
-		if u.dirty < 0 || c.s.dirty[u.dirty].run {
+		if u.dirty == isLink || c.s.dirty[u.dirty].run {
 			view.ClearVerified(u.id, u.pages)
 		}
-		if u.dirty >= 0 && c.db.opts.Verify != VerifyAlways {
+		if u.dirty != isLink && c.db.opts.Verify != VerifyAlways {
 			view.SetVerified(u.id)
 		}
 	}

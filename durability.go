@@ -212,7 +212,7 @@ func (n *unsynced) add(c *commit) {
 		}
 	}
 	for _, u := range c.units {
-		kept = append(kept, writtenUnit{meta.Unit{ID: u.id, Sum: u.sum}, u.pages})
+		kept = append(kept, writtenUnit{meta.Unit{ID: u.id, Sum: *c.sum(u)}, u.pages})
 		n.pages += u.pages
 	}
 	slices.SortFunc(kept, func(a, b writtenUnit) int { return cmp.Compare(a.ID, b.ID) })

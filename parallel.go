@@ -37,7 +37,8 @@ func inTurn(h *helper, workers, n int, do func(worker, i int) error) (err error)
 	work := func(worker int) {
 		for i := int(next.Add(1)); i <= n && failed.Load() == nil; i = int(next.Add(1)) {
 			if err := do(worker, i-1); err != nil {
-				failed.CompareAndSwap(nil, &err)
+				first := err // err itself would be in the heap, each time
+				failed.CompareAndSwap(nil, &first)
 			}
 		}
 	}

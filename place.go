@@ -29,6 +29,7 @@ import (
 // branches, which the next commits replace, leave long extents behind.
 func (c *commit) place() {
 	c.setZone()
+	c.units = slices.Grow(c.units[:0], len(c.leaves)+len(c.runs)+len(c.branches))
 	if c.pages <= apartPages {
 		if id, ok := c.takeWhole(c.pages); ok {
 			for _, i := range slices.Concat(c.leaves, c.runs, c.branches) {

@@ -51,7 +51,7 @@ func (tx *Tx) spill() error {
 	}
 	root := tx.root.tree.Header()
 	sp := spilling{commit: c}
-	c.leaves, c.runs, c.branches, c.units, c.pages = c.leaves[:0], c.runs[:0], c.branches[:0], c.units[:0], 0
+	c.leaves, c.runs, c.branches, c.pages = c.leaves[:0], c.runs[:0], c.branches[:0], 0
 	if root.Root&dirtyBit != 0 {
 		sp.node(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
 	}
@@ -159,6 +159,4 @@ func (c *commit) letGo() {
 		c.s.drop(u.dirty)
 		c.s.unused = append(c.s.unused, u.dirty)
 	}
-	clear(c.units)
-	c.units = c.units[:0]
 }

@@ -42,6 +42,7 @@ type dirtyPage struct {
 	moved bool    // as it is in the file, see move
 	epoch uint32  // in which it was made (D1)
 	id    page.ID // where it is put in the file
+	sum   uint64  // its checksum there, once it is written
 }
 
 // freedRun is pages of the file that the newest state does not need any more.

@@ -59,10 +59,10 @@ func (c *commit) cut(neighbours []unit, most int) int {
 }
 
 // isNode tells whether u is laid out when it is written.
-func (c *commit) isNode(u unit) bool { return u.raw == nil && !c.s.dirty[u.dirty].run }
+func (c *commit) isNode(u unit) bool { return u.dirty != isLink && !c.s.dirty[u.dirty].run }
 
 // writePages writes the units, which are in order of their place, and enters their
-// checksums into them, for the record. Of a large commit several goroutines write a part
+// checksums, for the record. Of a large commit several goroutines write a part
 // each: to lay pages out and copy them is most of its work. One of them does what else
 // there is to do, unless that is nil: beside the first part or, if there is only one
 // goroutine, when the device has that to work on. It must not change the units, nor what
@@ -94,19 +94,18 @@ func (c *commit) writePages(besides func() error) error {
 // writeLink writes the freelist page that noteSpace has made, if it has, and makes it
 // one of the units.
 func (c *commit) writeLink() error {
-	if c.link == nil {
+	if c.link.raw == nil {
 		return nil
 	}
 	if err := c.db.pager.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
-	err := c.writeStretch(c.link, nil)
-	c.db.wrote(c.link)
-	if err != nil {
-		return err
-	}
-	c.units = inOrder(append(c.units, c.link...))
-	return nil
+	at := slices.IndexFunc(c.listed, func(u unit) bool { return u.dirty == isLink })
+	link := c.listed[at : at+1]
+	err := c.writeStretch(link, nil)
+	c.db.wrote(link)
+	c.units = c.listed
+	return err
 }
 
 // pagesIn returns how many pages neighbours are.
@@ -120,7 +119,7 @@ func (c *commit) writeStretch(units []unit, space []byte) error {
 	var bufs [][]byte
 	nodes, used := 0, 0 // what of the space is not in bufs yet, and what is
 	ps := c.db.pageSize
-	for i, u := range units {
+	for _, u := range units {
 		var b []byte
 		if c.isNode(u) {
 			b = space[used+nodes:][:ps]
@@ -136,7 +135,7 @@ func (c *commit) writeStretch(units []unit, space []byte) error {
 			}
 			bufs = append(bufs, b)
 		}
-		units[i].sum = page.Page(b).Checksum()
+		*c.sum(u) = page.Page(b).Checksum()
 	}
 	if nodes > 0 {
 		bufs = append(bufs, space[used:][:nodes])
@@ -146,9 +145,9 @@ func (c *commit) writeStretch(units []unit, space []byte) error {
 
 // seal returns the bytes of u, which is no node, as they will be in the file.
 func (c *commit) seal(u unit) []byte {
-	if u.raw != nil {
-		page.Page(u.raw).Seal(u.id, c.meta.FileID)
-		return u.raw
+	if u.dirty == isLink {
+		page.Page(c.link.raw).Seal(u.id, c.meta.FileID)
+		return c.link.raw
 	}
 	b := c.s.dirty[u.dirty].buf
 	page.Page(b).SetTxID(c.txid)

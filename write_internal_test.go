@@ -19,7 +19,7 @@ func unitsAt(pageSize int, stretches ...[2]int) *commit {
 	c := &commit{db: &DB{pageSize: pageSize}, s: &store{}}
 	for _, s := range stretches {
 		if s[1] < 0 {
-			c.units = append(c.units, unit{id: page.ID(s[0]), pages: uint64(-s[1]), dirty: -1, raw: []byte{}})
+			c.units = append(c.units, unit{id: page.ID(s[0]), pages: uint64(-s[1]), dirty: isLink})
 			continue
 		}
 		for i := range s[1] {

@@ -50,6 +50,6 @@ func (l *List) hold(e Extent, death page.TxID) {
 	for _, x := range l.free.within(e) {
 		l.free.remove(x)
 		l.pending.enter(x)
-		l.pending.waiting = hang(l.pending.waiting, death, entry{Extent: x, death: death})
+		l.pending.waiting = l.pending.hang(l.pending.waiting, death, entry{Extent: x, death: death})
 	}
 }

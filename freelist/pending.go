@@ -36,12 +36,14 @@ type bin struct {
 
 type pending struct {
 	bitmap
-	waiting []*bin // by death, which is not known to be published
-	held    []*bin // by the newest snapshot that needs the entries
-	needed  []page.TxID
-	extents int
-	pages   uint64
-	end     page.ID // no extent ends above it
+	waiting  []*bin // by death, which is not known to be published
+	held     []*bin // by the newest snapshot that needs the entries
+	spare    []*bin // empty ones
+	needed   []page.TxID
+	unneeded []Extent
+	extents  int
+	pages    uint64
+	end      page.ID // no extent ends above it
 }
 
 func (p *pending) enter(e Extent) {
@@ -76,7 +78,7 @@ func (l *List) FreePages(e Extent, birth, death page.TxID) error {
 		return page.Corrupt(e.Start, 0, "%d pages from here freed by transaction %d, but some were freed before", e.Len, death)
 	}
 	l.pending.enter(e)
-	l.pending.waiting = hang(l.pending.waiting, death, entry{Extent: e, birth: birth, death: death})
+	l.pending.waiting = l.pending.hang(l.pending.waiting, death, entry{Extent: e, birth: birth, death: death})
 	return nil
 }
 
@@ -119,18 +121,22 @@ func (l *List) Release(live []page.TxID, durable, published page.TxID) {
 	clear(p.held[len(kept):])
 	p.held = kept
 
-	var unneeded []Extent
+	p.unneeded = p.unneeded[:0]
 	for _, b := range moving {
 		for _, e := range b.entries {
 			// live[i-1] is the newest snapshot before the death.
 			if i, _ := slices.BinarySearch(live, e.death); i > 0 && live[i-1] >= e.birth {
-				p.held = hang(p.held, live[i-1], e)
+				p.held = p.hang(p.held, live[i-1], e)
 			} else {
-				unneeded = append(unneeded, e.Extent)
+				p.unneeded = append(p.unneeded, e.Extent)
 			}
 		}
+		p.recycle(b)
 	}
-	l.reuse(unneeded)
+	l.reuse(p.unneeded)
+	if cap(p.unneeded) > spareEntries {
+		p.unneeded = nil
+	}
 }
 
 // Retained returns the number of pages that hang on snapshot s (F9). For the
@@ -157,14 +163,40 @@ func (l *List) reuse(es []Extent) {
 }
 
 // hang adds e to the bin with the given key, which it makes if need be.
-func hang(bins []*bin, key page.TxID, e entry) []*bin {
+func (p *pending) hang(bins []*bin, key page.TxID, e entry) []*bin {
 	i, ok := findBin(bins, key)
 	if !ok {
-		bins = slices.Insert(bins, i, &bin{key: key, entries: make([]entry, 0, 8)})
+		bins = slices.Insert(bins, i, p.newBin(key))
 	}
 	bins[i].entries = append(bins[i].entries, e)
 	bins[i].pages += e.Len
 	return bins
+}
+
+// spareBins is how many empty bins are kept, and spareEntries how many entries one of them
+// may have room for: each commit fills a bin and empties another.
+const (
+	spareBins    = 4
+	spareEntries = 4096
+)
+
+// newBin returns an empty bin.
+func (p *pending) newBin(key page.TxID) *bin {
+	n := len(p.spare) - 1
+	if n < 0 {
+		return &bin{key: key, entries: make([]entry, 0, 8)}
+	}
+	b := p.spare[n]
+	b.key, p.spare = key, p.spare[:n]
+	return b
+}
+
+// recycle keeps b, which nothing waits in any more, for newBin.
+func (p *pending) recycle(b *bin) {
+	if len(p.spare) < spareBins && cap(b.entries) <= spareEntries {
+		*b = bin{entries: b.entries[:0]}
+		p.spare = append(p.spare, b)
+	}
 }
 
 // findBin returns the place of the bin with the given key, and whether it exists.
