@@ -37,7 +37,9 @@ const (
 	cleanLeast = apartPages + 1
 
 	// hurry is how many times its own pages a commit may move if there are no long extents.
-	// Meanwhile others make holes, so the fewer are moved at a time, the more must be in all.
+	// Meanwhile others make holes, so the fewer are moved at a time, the more must be in all:
+	// at most as many as its own take three to four times as long. Where half of what should be
+	// there is, the hurry is over, or moves would come in waves, which takes 4 % more.
 	hurry = 4
 
 	// cleanedMost is how many pages a commit may have with those that it moves if
@@ -143,7 +145,9 @@ func (c *commit) movable() int {
 	missing := want - c.list.InLong(longExtent, want)
 	budget := int(uint64(n) * missing / want)
 	if most := min(cleanedMost, recordMax/uint64(c.db.pageSize)); c.s.pages < most {
-		budget = int(uint64(budget) * (want + (hurry-1)*missing) / want)
+		if half := want / 2; missing > half {
+			budget = int(uint64(budget) * (half + (hurry-1)*(missing-half)) / half)
+		}
 		budget = min(budget, int(most-c.s.pages))
 	}
 	return budget

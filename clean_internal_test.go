@@ -2,6 +2,7 @@ package folio
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"os"
 	"testing"
 
@@ -82,4 +83,41 @@ func TestMoveLooksFirst(t *testing.T) {
 			require.NoError(t, db.Close())
 		})
 	}
+}
+
+// TestHurry: small commits leave holes all over the file, and the larger ones after them
+// need not write for long until there are long extents again. If they moved as many pages
+// as they change at most, it would take them for ever here.
+func TestHurry(t *testing.T) {
+	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
+	require.NoError(t, err)
+	defer db.Close()
+	const keys = 150_000
+	rnd := rand.New(rand.NewPCG(1, 2))
+	put := func(n int) {
+		require.NoError(t, db.Update(func(tx *Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			for range n {
+				require.NoError(t, err)
+				err = b.Put(binary.BigEndian.AppendUint32(nil, rnd.Uint32N(keys)*2654435761), make([]byte, 100))
+			}
+			return err
+		}))
+	}
+	for range 30 {
+		put(10_000)
+	}
+	for range 30_000 {
+		put(1)
+	}
+	inLong := func() bool {
+		want := uint64(db.head.meta.HighWater) / reservePart
+		return db.space.list.InLong(longExtent, want) > want*3/4
+	}
+	require.False(t, inLong())
+	groups := 0
+	for ; !inLong() && groups < 1000; groups++ {
+		put(16)
+	}
+	require.Less(t, groups, 1000) // 219 when this was written
 }
