@@ -9,11 +9,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +57,7 @@ func test(root, version string, reasons map[string]string, long bool) error {
 	if err := prepare(dir, root, bolt, reasons); err != nil {
 		return err
 	}
-	args := []string{"-timeout", "30m", "-skip", skip(reasons), "."}
+	args := []string{"-timeout", "30m", "-skip", published.Skip(reasons), "."}
 	if !long {
 		args = append([]string{"-short"}, args...)
 	}
@@ -134,11 +132,4 @@ func require(dir, root, bolt string) error {
 		}
 	}
 	return published.Go(dir, args...)
-}
-
-// skip returns the pattern of the tests that are left out.
-func skip(reasons map[string]string) string {
-	names := slices.Sorted(maps.Keys(reasons))
-	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasSuffix(n, ".go") })
-	return "^(" + strings.Join(names, "|") + ")$"
 }

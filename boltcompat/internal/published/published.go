@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -183,6 +185,14 @@ func tail(s string) string {
 		return "...\n" + s[len(s)-most:]
 	}
 	return s
+}
+
+// Skip returns the pattern of the tests that are left out: names of reasons that are not
+// files.
+func Skip(reasons map[string]string) string {
+	names := slices.Sorted(maps.Keys(reasons))
+	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasSuffix(n, ".go") })
+	return "^(" + strings.Join(names, "|") + ")$"
 }
 
 var code = regexp.MustCompile("`([^`]+)`")
