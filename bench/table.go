@@ -19,6 +19,7 @@ type sample struct {
 type row struct {
 	name    string
 	size    bool // of a file, not a time
+	alone   bool // without counts
 	samples map[string][]sample
 }
 
@@ -41,8 +42,14 @@ func (t *table) add(name, store string, s sample) {
 }
 
 func (t *table) size(name, store string, value float64) {
-	t.add(name, store, sample{value: value})
+	t.alone(name, store, value)
 	t.row(name).size = true
+}
+
+// alone adds a value that nothing was counted for.
+func (t *table) alone(name, store string, value float64) {
+	t.add(name, store, sample{value: value})
+	t.row(name).alone = true
 }
 
 // required are the ratios that folio is held to.
@@ -97,7 +104,7 @@ func (t *table) print(out io.Writer, a, b string) error {
 			}
 		}
 		fmt.Fprintf(w, "%s\t%s\t%.0f%%\t%s\t%.0f%%\t%.2f\t%s\t", r.name, show(va), spread(sa), show(vb), spread(sb), vb/va, asked)
-		if r.size {
+		if r.alone {
 			fmt.Fprintf(w, "\t\t\t\n")
 			continue
 		}

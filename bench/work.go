@@ -107,7 +107,7 @@ func (r *run) mainFile() error {
 		return err
 	}
 	err = r.with("main", 0, func(s store) error {
-		for _, fn := range []func(store) error{r.reads, r.commits, r.deletes} {
+		for _, fn := range []func(store) error{r.reads, r.commits, r.mixed, r.deletes} {
 			if err := fn(s); err != nil {
 				return err
 			}
