@@ -44,8 +44,9 @@ const (
 
 	// cleanedMost is how many pages a commit may have with those that it moves if
 	// it would have fewer without: its record must fit into the meta page. Of large
-	// pages it is what recordMax allows.
+	// pages it is what recordMax allows, with linkMost for the free space.
 	cleanedMost = 400
+	linkMost    = 4
 )
 
 // clean moves pages. They become dirty pages of the commit.
@@ -130,11 +131,13 @@ func (c *commit) move(moves []move) {
 // extents enough; if there are none, as many as it has itself, or hurry times as many if
 // it is not large. Of a file that is mostly free all that is free should be long, so that
 // its end becomes free. While a reader keeps much of what is freed, moving pages would
-// only make the file grow.
+// only make the file grow. Half of what the commit itself leaves free stays free, or it
+// could fail for its moves where the file must not grow.
 func (c *commit) movable() int {
 	n := len(c.leaves) + len(c.branches)
 	free := c.list.Free()
-	if n < cleanLeast || free < 2*uint64(n) || free < 4*c.list.Pending() {
+	spare := free - min(free, c.pages)
+	if n < cleanLeast || spare < uint64(n) || free < 4*c.list.Pending() {
 		return 0
 	}
 	want := uint64(c.meta.HighWater) / reservePart
@@ -143,14 +146,15 @@ func (c *commit) movable() int {
 	}
 	want = max(min(want, reserveMost), 2*uint64(n))
 	missing := want - c.list.InLong(longExtent, want)
-	budget := int(uint64(n) * missing / want)
-	if most := min(cleanedMost, recordMax/uint64(c.db.pageSize)); c.s.pages < most {
+	budget := uint64(n) * missing / want
+	most := min(cleanedMost, recordMax/uint64(c.db.pageSize)-linkMost) // with what no flush has covered
+	if before := c.s.pages + c.db.unsynced.pages; before < most {
 		if half := want / 2; missing > half {
-			budget = int(uint64(budget) * (half + (hurry-1)*(missing-half)) / half)
+			budget = budget * (half + (hurry-1)*(missing-half)) / half
 		}
-		budget = min(budget, int(most-c.s.pages))
+		budget = min(budget, most-before)
 	}
-	return budget
+	return int(min(budget, spare/2))
 }
 
 // worth returns how much it is worth to move the child id of a branch: how many of

@@ -2,6 +2,7 @@ package folio
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -120,4 +121,51 @@ func TestHurry(t *testing.T) {
 		put(16)
 	}
 	require.Less(t, groups, 1000) // 219 when this was written
+}
+
+// TestFullFile: in a file that has grown to MaxSize and was filled in the order of its keys,
+// so that the zone is all leaves, commits need what little is free for themselves. Neither
+// moves nor their freelist pages must make deletes and overwrites fail.
+func TestFullFile(t *testing.T) {
+	const maxPages, perLeaf = 6000, 7 // of values of 500 bytes
+	for _, tc := range []struct{ holes, n int }{{100, 36}, {150, 60}, {200, 80}} {
+		t.Run(fmt.Sprintf("%d free, %d changed", tc.holes, tc.n), func(t *testing.T) {
+			db, err := openFS(vfs.NewMem(), "db", 0o600, Options{PageSize: 4096, MaxSize: maxPages * 4096})
+			require.NoError(t, err)
+			defer db.Close()
+			key := func(i int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(i)) }
+			update := func(from, to, step int, fn func(b *Bucket, key []byte) error) error {
+				return db.Update(func(tx *Tx) error {
+					b, err := tx.CreateBucketIfNotExists([]byte("b"))
+					for i := from; i < to && err == nil; i += step {
+						err = fn(b, key(i))
+					}
+					return err
+				})
+			}
+			put := func(b *Bucket, key []byte) error { return b.Put(key, make([]byte, 500)) }
+			free := func() int { return int(db.space.list.Free()) }
+
+			require.NoError(t, update(0, 5*perLeaf, 1, put))
+			keys := 5 * perLeaf
+			for ; maxPages-int(db.head.meta.HighWater)+free()+int(db.space.list.Pending()) > 15; keys += 5 * perLeaf {
+				require.NoError(t, update(keys, keys+5*perLeaf, 1, put))
+			}
+			for leaf := 3000; free() < tc.holes; leaf += 10 {
+				require.NoError(t, update(leaf*perLeaf, (leaf+1)*perLeaf, 1, (*Bucket).Delete))
+			}
+			for round := range 300 {
+				require.NoError(t, db.Update(func(tx *Tx) error {
+					b := tx.Bucket([]byte("b"))
+					for i := range 4 { // below the branches of what is in the zone
+						require.NoError(t, put(b, key(i*100*perLeaf)))
+					}
+					for i := range tc.n - 12 {
+						require.NoError(t, put(b, key((4500+round%10+10*i)*perLeaf%keys)))
+					}
+					return nil
+				}), "round %d, %d free", round, free())
+			}
+		})
+	}
 }

@@ -381,7 +381,7 @@ func (c *commit) linkPage(tail []byte, size int) error {
 			}
 		}
 		c.chain, fp.Next = nil, freelist.Link{}
-		bound = c.list.CheckpointBound() + 2*extentBound
+		bound = c.list.CheckpointBound() + 2*extentBound // its place can split an extent of the zone
 	}
 	n := uint64((freelist.PageOverhead + bound + c.db.pageSize - 1) / c.db.pageSize)
 	id := c.takeRun(n)

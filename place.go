@@ -168,13 +168,18 @@ func (c *commit) takeWhole(n uint64) (page.ID, bool) {
 	return c.grow(n), true
 }
 
-// takeRun takes n pages that must be in one piece.
+// takeRun takes n pages that must be in one piece: from the zone rather than from behind
+// the end, which may be where the file must not grow.
 func (c *commit) takeRun(n uint64) page.ID {
 	id, ok := c.takeWhole(n)
-	if !ok {
-		id = c.grow(n)
+	if ok {
+		return id
 	}
-	return id
+	if e, ok := c.list.AllocateZone(n, n); ok {
+		c.taken = append(c.taken, e)
+		return e.Start
+	}
+	return c.grow(n)
 }
 
 // growBelow is the part of the file that may be free, in pieces too small for a
