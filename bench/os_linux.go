@@ -29,6 +29,9 @@ func dropCache(path string) error {
 	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }
 
+// flush makes durable what was written to f.
+func flush(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+
 // cpuTime returns the nanoseconds of processor that this process has used.
 func cpuTime() float64 {
 	var u unix.Rusage

@@ -38,6 +38,7 @@ var groups = []group{
 	{"main", (*run).mainFile},
 	{"churn", (*run).churn},
 	{"large", (*run).largeValues},
+	{"device", (*run).limits},
 }
 
 // measure calls fn, which does n operations, and enters a row.
