@@ -169,7 +169,7 @@ func (c *commit) giveBackOwn() error {
 
 // pagesFreed returns the pages of the base that the group has given up, in order.
 // Neighbours of the same birth, which a commit has written side by side, are taken
-// together.
+// together. It makes them of the store's list, which is of no use after that.
 func (c *commit) pagesFreed() []freedRun {
 	freed := c.s.freed
 	slices.SortFunc(freed, func(a, b freedRun) int { return cmp.Compare(a.id, b.id) })
