@@ -129,7 +129,7 @@ func (c *commit) move(moves []move) {
 
 // movable returns how many pages the commit should move: none if there are long
 // extents enough; if there are none, as many as it has itself, or hurry times as many if
-// it is not large. Of a file that is mostly free all that is free should be long, so that
+// it is not large and all before it is flushed. Of a file that is mostly free all that is free should be long, so that
 // its end becomes free. While a reader keeps much of what is freed, moving pages would
 // only make the file grow. Half of what the commit itself leaves free stays free, or it
 // could fail for its moves where the file must not grow.
@@ -147,9 +147,10 @@ func (c *commit) movable() int {
 	want = max(min(want, reserveMost), 2*uint64(n))
 	missing := want - c.list.InLong(longExtent, want)
 	budget := uint64(n) * missing / want
-	most := min(cleanedMost, recordMax/uint64(c.db.pageSize)-linkMost) // with what no flush has covered
-	if before := c.s.pages + c.db.unsynced.pages; before < most {
-		if half := want / 2; missing > half {
+	most := min(cleanedMost, recordMax/uint64(c.db.pageSize)-linkMost)
+	unsynced := c.db.unsynced.pages // which the record lists as well
+	if before := c.s.pages + unsynced; before < most {
+		if half := want / 2; missing > half && unsynced == 0 {
 			budget = budget * (half + (hurry-1)*(missing-half)) / half
 		}
 		budget = min(budget, most-before)
