@@ -1,8 +1,8 @@
 package main
 
-// This file is responsible for what the device takes by itself: the writes of a commit, in
-// the best case, and the flush, without a store. No store that writes its pages for each
-// commit can be faster on that device, so what is measured beside it can be told from it.
+// This file is responsible for what the device takes by itself: the writes of a commit in a
+// piece or a few, and the flush, without a store. What a store that writes its pages for
+// each commit takes for more than that is its own work.
 
 import (
 	"fmt"

@@ -4,6 +4,7 @@ package main
 // progress does to the slowest reads, and busy readers to the commits.
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -36,7 +37,7 @@ func (r *run) mixed(s store) error {
 	return nil
 }
 
-// beside returns how long each Get and each commit took.
+// beside returns how long each Get and each commit took, ascending.
 func (r *run) beside(s store, readers int) (reads, commits []time.Duration, err error) {
 	var stop atomic.Bool
 	var wg sync.WaitGroup
@@ -48,8 +49,12 @@ func (r *run) beside(s store, readers int) (reads, commits []time.Duration, err 
 			for !stop.Load() && errs[i] == nil {
 				k := r.data.random[rnd.IntN(len(r.data.random))]
 				start := time.Now()
-				_, errs[i] = s.get(k)
+				n, err := s.get(k)
 				took[i] = append(took[i], time.Since(start))
+				if err == nil && n != valueSize {
+					err = fmt.Errorf("value of %d bytes", n)
+				}
+				errs[i] = err
 			}
 		})
 	}
@@ -61,16 +66,11 @@ func (r *run) beside(s store, readers int) (reads, commits []time.Duration, err 
 	}
 	stop.Store(true)
 	wg.Wait()
-	for _, e := range errs {
-		if err == nil {
-			err = e
-		}
-	}
-	return slices.Concat(took...), commits, err
+	reads = slices.Concat(took...)
+	slices.Sort(reads)
+	slices.Sort(commits)
+	return reads, commits, errors.Join(append(errs, err)...)
 }
 
-// quantile returns the q-th part of d in nanoseconds, and sorts d.
-func quantile(d []time.Duration, q float64) float64 {
-	slices.Sort(d)
-	return float64(d[int(q*float64(len(d)-1))])
-}
+// quantile returns the q-th part of d, which is sorted, in nanoseconds.
+func quantile(d []time.Duration, q float64) float64 { return float64(d[int(q*float64(len(d)-1))]) }
