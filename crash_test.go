@@ -25,7 +25,6 @@ const crashFile = "dir/db"
 type crashCase struct {
 	name    string
 	options folio.Options
-	noMap   bool // metas go by WriteAt
 	empty   bool // there is an empty file at first
 	few     bool // transactions, so that most cuts are before the first of them
 	windows int  // times that a few transactions run and are then cut off
@@ -35,7 +34,6 @@ type crashCase struct {
 
 var crashCases = []crashCase{
 	{name: "small", windows: 30, states: 60, tx: crashSmall},
-	{name: "small, no writable map", noMap: true, windows: 12, states: 60, tx: crashSmall},
 	{name: "small, two flushes", options: folio.Options{TwoFlushes: true}, windows: 12, states: 60, tx: crashSmall},
 	{name: "small, 16 KiB pages", options: folio.Options{PageSize: 16384}, windows: 8, states: 40, tx: crashSmall},
 	{name: "small, 64 KiB pages", options: folio.Options{PageSize: 65536}, windows: 4, states: 30, tx: crashSmall},
@@ -116,7 +114,7 @@ func (c *crashCase) run(controls foliotest.Controls) (*crashHistory, error) {
 		seed = *seedFlag
 	}
 	h := c.history(seed, foliotest.NewDisk(), foliotest.NewBucket())
-	h.disk.NoMapWritable, h.disk.Controls = c.noMap, controls
+	h.disk.Controls = controls
 	if c.empty {
 		h.disk.Put(crashFile, nil)
 	}

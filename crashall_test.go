@@ -32,7 +32,6 @@ import (
 type allCase struct {
 	name    string
 	options folio.Options
-	free    bool // goroutines run, so nothing may look at stores
 	empty   bool // there is an empty file at first
 	heavy   bool // a large file, of which fewer states are tried
 	// setup runs what is durable and cannot be cut; nil: there is no file.
@@ -238,7 +237,7 @@ func (x *allRun) history() (err error) {
 
 // prepare returns a history whose setup is durable.
 func (x *allRun) prepare() (*pipeHistory, error) {
-	c := &pipeCase{name: x.c.name, options: x.c.options, free: x.c.free}
+	c := &pipeCase{name: x.c.name, options: x.c.options}
 	h := c.history(x.seed, foliotest.NewDisk())
 	h.plan = x.plan
 	h.states = []*foliotest.Bucket{foliotest.NewBucket()}

@@ -256,7 +256,7 @@ func bugFault() (err error) {
 // write over. The writer must not take what the reader needs.
 func bugLookRace() (err error) {
 	defer noPanic(&err)
-	x := newAllRun(&allCase{free: true, setup: allFull(allPuts("key", 40, 300))})
+	x := newAllRun(&allCase{setup: allFull(allPuts("key", 40, 300))})
 	h, err := x.prepare()
 	if err != nil {
 		return err

@@ -111,7 +111,6 @@ func TestCrashMetaPutBack(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
 		for _, part := range []int{0, 1000, 4096} {
 			disk := foliotest.NewDisk()
-			disk.NoMapWritable = true
 			plan := &faultfs.Plan{}
 			db, err := folio.OpenFS(faultfs.Wrap(disk, plan), crashFile, 0o600, &folio.Options{Durability: none})
 			require.NoError(t, err)
@@ -142,7 +141,6 @@ func TestCrashMetaPutBack(t *testing.T) {
 func TestCrashMetaTorn(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
 		h := newHeld(t, folio.Options{Durability: none})
-		h.plan.NoMapWritable = true
 		require.NoError(t, h.db.Update(putAs("a", 1, 10)))
 		require.NoError(t, h.db.Sync())
 		require.NoError(t, h.db.Update(putAs("b", 1, 10)))

@@ -38,7 +38,6 @@ import (
 type pipeCase struct {
 	name    string
 	options folio.Options
-	free    bool // goroutines or a timer run freely, so nothing may look at stores
 	timed   bool // a timer does
 	seldom  bool // is anything flushed
 	windows int
@@ -133,7 +132,6 @@ type pipeSeen struct {
 
 func (c *pipeCase) history(seed uint64, disk *foliotest.Disk) *pipeHistory {
 	h := &pipeHistory{c: c, seed: seed, rnd: rand.New(rand.NewPCG(seed, 11)), disk: disk, opened: -1}
-	disk.NoMapWritable = c.free
 	h.fault.disk = disk
 	disk.OnSync = func() error {
 		h.mu.Lock()

@@ -38,18 +38,17 @@ type writeFault struct {
 	err     syscall.Errno
 	part    int  // bytes that it writes all the same
 	forever bool // the later ones fail, too, and write nothing
-	noMap   bool // metas are written by calls, too
 }
 
 // writeFaults are what is tried, that first which takes little time to notice most.
 var writeFaults = []writeFault{
-	{err: syscall.EIO, part: 1000, noMap: true},
-	{err: syscall.ENOSPC, part: 1000, noMap: true},
+	{err: syscall.EIO, part: 1000},
+	{err: syscall.ENOSPC, part: 1000},
 	{err: syscall.EIO, forever: true},
-	{err: syscall.EIO, part: 1 << 30, noMap: true},
+	{err: syscall.EIO, part: 1 << 30},
 	{err: syscall.EIO, part: 5000},
-	{err: syscall.ENOSPC, forever: true, noMap: true},
-	{err: syscall.EIO, part: 1000, forever: true, noMap: true},
+	{err: syscall.ENOSPC, forever: true},
+	{err: syscall.EIO, part: 1000, forever: true},
 }
 
 // writeExtra are histories of this test alone: commits without a flush before what fails
@@ -208,13 +207,13 @@ func (x *writeRun) whole() (*pipeHistory, int, error) {
 }
 
 func (x *writeRun) prepared() (*pipeHistory, error) {
-	x.plan = &faultfs.Plan{NoMapWritable: x.fault.noMap}
+	x.plan = faultfs.NewPlan()
 	return x.prepare()
 }
 
 // killed returns the session after h, whose process died at an event, before it begins.
 func (x *writeRun) killed(h *pipeHistory, end int) (*pipeHistory, error) {
-	x.plan = &faultfs.Plan{NoMapWritable: x.fault.noMap}
+	x.plan = faultfs.NewPlan()
 	x.tried++
 	next := h.after(h.disk.Kill(end), end)
 	next.plan = x.plan

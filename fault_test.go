@@ -31,13 +31,13 @@ func faultKinds() []faultKind {
 	}{
 		{"read", faultfs.Read, false}, {"write", faultfs.Write, true}, {"write vector", faultfs.WriteVec, true},
 		{"truncate", faultfs.Truncate, false}, {"sync", faultfs.Sync, false}, {"map", faultfs.Map, false},
-		{"writable map", faultfs.MapWritable, false}, {"open", faultfs.Open, false},
+		{"open", faultfs.Open, false},
 		{"publish", faultfs.Publish, false}, {"remove", faultfs.Remove, false}, {"sync directory", faultfs.SyncDir, false},
 	}
 	var kinds []faultKind
 	for _, op := range ops {
 		errnos := []syscall.Errno{syscall.EIO, syscall.ENOSPC}
-		if op.op == faultfs.Map || op.op == faultfs.MapWritable {
+		if op.op == faultfs.Map {
 			errnos = append(errnos, syscall.ENOMEM)
 		}
 		for _, err := range errnos {
@@ -69,7 +69,6 @@ func TestFaults(t *testing.T) {
 	}{
 		{"heap", func() vfs.FS { return vfs.NewMem() }, folio.Options{}, false},
 		{"two flushes", func() vfs.FS { return vfs.NewMem() }, folio.Options{TwoFlushes: true}, false},
-		{"writable map", func() vfs.FS { return foliotest.NewDisk() }, folio.Options{}, false},
 		{"os", vfs.OS, folio.Options{}, true}, // its syncs take time
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,7 +30,6 @@ type heldDisk struct {
 
 func newHeld(t *testing.T, o folio.Options) *heldDisk {
 	h := &heldDisk{t: t, disk: foliotest.NewDisk(), plan: faultfs.NewPlan()}
-	h.disk.NoMapWritable = true
 	h.disk.OnSync = h.onSync
 	db, err := folio.OpenFS(faultfs.Wrap(h.disk, h.plan), crashFile, 0o600, &o)
 	require.NoError(t, err)

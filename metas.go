@@ -13,17 +13,11 @@ import (
 	"github.com/foliodb/folio/meta"
 )
 
-// storeMeta stores m to slot without a flush. If what the slot holds is committed and not
-// durable, it is the only meta that says so, and must not be torn should the process die
-// now.
+// storeMeta writes m to slot without a flush.
 func (db *DB) storeMeta(m *meta.Meta, slot int) error {
 	b := &db.encoded
 	meta.Encode(b[:], m, slot)
-	write := db.pager.WriteMeta
-	if db.current.Load() != db.durable {
-		write = db.pager.ReplaceMeta
-	}
-	if err := write(slot, b[:]); err != nil {
+	if err := db.pager.WriteMeta(slot, b[:]); err != nil {
 		return errors.Join(err, db.putBack(slot))
 	}
 	db.metas[slot] = *b

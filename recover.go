@@ -259,7 +259,7 @@ func (db *DB) secure() error {
 // rewriteMeta makes the meta in slot durable as it is.
 func (db *DB) rewriteMeta(slot int) error {
 	if !bugs.On(bugs.CleanNotRewritten) {
-		if err := db.pager.ReplaceMeta(slot, db.metas[slot][:]); err != nil {
+		if err := db.pager.WriteMeta(slot, db.metas[slot][:]); err != nil {
 			return err
 		}
 	}

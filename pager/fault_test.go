@@ -36,7 +36,7 @@ var changes = []struct {
 
 func fourPages(t *testing.T) (*pager.Pager, vfs.File, *faultfs.Plan) {
 	t.Helper()
-	plan := &faultfs.Plan{NoMapWritable: true}
+	plan := faultfs.NewPlan()
 	// The limit leaves no slack at ten pages.
 	p, f := newPager(t, plan, pager.Options{MaxSize: 10 * pageSize})
 	require.NoError(t, p.EnsureSize(4))
@@ -70,7 +70,7 @@ func TestLatch(t *testing.T) {
 // sync is what has failed, syncs work, and none is made after one that does not.
 func requireLatched(t *testing.T, p *pager.Pager, plan *faultfs.Plan, cause error, synced bool) {
 	t.Helper()
-	ops := []faultfs.Op{faultfs.Write, faultfs.WriteVec, faultfs.Truncate, faultfs.Sync, faultfs.MapWritable}
+	ops := []faultfs.Op{faultfs.Write, faultfs.WriteVec, faultfs.Truncate, faultfs.Sync}
 	before := make(map[faultfs.Op]int)
 	for _, op := range ops {
 		before[op] = plan.Calls(op)

@@ -80,11 +80,10 @@ type Pager struct {
 	size  atomic.Int64 // length of the file (P6)
 	ready atomic.Int64 // bytes of the file that the View has bits for and that are pinned if they must be
 
-	mu      sync.Mutex    // held while the length of the file or the mapping changes
-	maps    []vfs.Mapping // every data mapping made, for Close; guarded by mu
-	pinned  int64         // bytes of the current mapping that are pinned; guarded by mu
-	metaMap metaMap
-	closed  bool // guarded by mu
+	mu     sync.Mutex    // held while the length of the file or the mapping changes
+	maps   []vfs.Mapping // every data mapping made, for Close; guarded by mu
+	pinned int64         // bytes of the current mapping that are pinned; guarded by mu
+	closed bool          // guarded by mu
 
 	syncMu  sync.Mutex // held by Sync, alone
 	syncErr error      // of the Sync that failed; guarded by syncMu
@@ -180,7 +179,7 @@ func (p *Pager) unmap() error {
 	p.viewMu.Lock()
 	p.views = nil
 	p.viewMu.Unlock()
-	err := p.metaMap.close()
+	var err error
 	for _, m := range p.maps {
 		err = errors.Join(err, m.Close())
 	}

@@ -5,7 +5,6 @@ import (
 	"math/bits"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"sync/atomic"
@@ -30,41 +29,6 @@ func TestPageInlines(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	require.Regexp(t, regexp.MustCompile(`can inline \(\*View\)\.Page`), string(out))
 }
-
-// TestMetaStoreFaults stores into a mapping that the file no longer backs, which
-// raises the same signal as a full copy-on-write disk, and requires that the
-// bytes arrive by a positioned write.
-func TestMetaStoreFaults(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("no writable mapping here")
-	}
-	f, err := vfs.OS().OpenFile(filepath.Join(t.TempDir(), "db"), os.O_RDWR|os.O_CREATE, 0o600)
-	require.NoError(t, err)
-	p, err := New(f, Options{PageSize: 64 << 10})
-	require.NoError(t, err)
-	defer p.Close()
-	require.NoError(t, p.EnsureSize(2))
-	require.NoError(t, p.WriteMeta(0, []byte("stored")))
-	require.Zero(t, p.Stats().Writes)
-	require.NoError(t, f.Truncate(64<<10))
-	require.NoError(t, p.WriteMeta(1, []byte("written")))
-	require.EqualValues(t, 1, p.Stats().Writes)
-	got := make([]byte, 7)
-	require.NoError(t, p.ReadAt(got, 1))
-	require.Equal(t, "written", string(got))
-}
-
-func TestStoreNoFaultPassesOtherPanics(t *testing.T) {
-	require.Panics(t, func() {
-		var m metaMap
-		m.mapping = panicMapping{}
-		m.store(nil, 0, 0, nil)
-	})
-}
-
-type panicMapping struct{ vfs.Mapping }
-
-func (panicMapping) Bytes() []byte { panic("not a fault") }
 
 // TestConcurrentSyncs starts a sync while another one is about to fail. The
 // kernel reports a failure to one caller only, so the file returns nil to the

@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime/debug"
-	"sync"
 
 	"github.com/foliodb/folio/internal/bugs"
 	"github.com/foliodb/folio/internal/page"
-	"github.com/foliodb/folio/internal/vfs"
 )
 
 // This file is responsible for bytes that go to the file and come back by
@@ -66,15 +63,13 @@ const startMin = 64 << 10
 
 // WriteMeta writes the start of meta page slot, 0 or 1; b is at most a page. The
 // file must hold the meta pages. It does not sync. Nobody may read the slot
-// through a View at the same time. Errors are those of Write. If the process dies
-// meanwhile, a mixture of the old bytes and the new can be left.
-func (p *Pager) WriteMeta(slot int, b []byte) error { return p.writeMeta(slot, b, true) }
-
-// ReplaceMeta is WriteMeta for a slot whose bytes still count: if the process dies,
-// the old ones or the new ones are left, for it is one system call.
-func (p *Pager) ReplaceMeta(slot int, b []byte) error { return p.writeMeta(slot, b, false) }
-
-func (p *Pager) writeMeta(slot int, b []byte, mapped bool) error {
+// through a View at the same time. Errors are those of Write. It is one system call: if
+// the process dies meanwhile, the old bytes or the new ones are left.
+//
+// A store through a mapping would spare the call, and costs more: the system takes all of
+// the piece of its cache that the page is in for changed. In a file that was copied by
+// large writes, a restored backup, that can be 2 MiB for each commit (docs/mapping.md).
+func (p *Pager) WriteMeta(slot int, b []byte) error {
 	if err := p.checkWrite(); err != nil {
 		return err
 	}
@@ -84,16 +79,10 @@ func (p *Pager) writeMeta(slot int, b []byte, mapped bool) error {
 	if p.size.Load() < page.NumMetas*p.pageSize {
 		return fmt.Errorf("pager: write meta %d: the file holds no meta pages", slot)
 	}
-	off := int64(slot) * p.pageSize
-	if mapped && p.metaMap.store(p.file, page.NumMetas*p.pageSize, off, b) {
-		p.pagesWritten.Add(1)
-		p.bytesWritten.Add(uint64(len(b)))
-		return nil
-	}
 	p.writes.Add(1)
 	p.pagesWritten.Add(1)
 	p.bytesWritten.Add(uint64(len(b)))
-	if err := p.writeAt(b, off); err != nil {
+	if err := p.writeAt(b, int64(slot)*p.pageSize); err != nil {
 		return p.writeFailed(fmt.Sprintf("write meta %d", slot), err)
 	}
 	return nil
@@ -101,14 +90,9 @@ func (p *Pager) writeMeta(slot int, b []byte, mapped bool) error {
 
 // UndoMeta writes b over meta page slot after a failure, although the pager is latched:
 // nobody who looks at the page cache should take the commit that failed for a durable
-// one. It does not sync. It is one system call, as ReplaceMeta is, unless that fails.
+// one. It does not sync. It is one system call, as WriteMeta is.
 func (p *Pager) UndoMeta(slot int, b []byte) error {
-	off := int64(slot) * p.pageSize
-	err := p.writeAt(b, off)
-	if err != nil && p.metaMap.store(p.file, page.NumMetas*p.pageSize, off, b) {
-		return nil
-	}
-	return err
+	return p.writeAt(b, int64(slot)*p.pageSize)
 }
 
 func (p *Pager) writeAt(b []byte, off int64) error {
@@ -195,54 +179,4 @@ func (p *Pager) DropCache(id page.ID, n uint64) error {
 		return fmt.Errorf("pager: drop pages %d+%d from the cache: %w", id, n, err)
 	}
 	return nil
-}
-
-// metaMap is the writable mapping of the meta pages, made when first needed.
-type metaMap struct {
-	mu      sync.Mutex
-	mapping vfs.Mapping
-	off     bool // there is none to be had
-}
-
-// store copies b to offset off of the mapping of the first length bytes. It
-// returns false when that is not possible, and then any part can be stored.
-func (m *metaMap) store(f vfs.File, length, off int64, b []byte) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.mapping == nil && !m.off {
-		mapping, err := f.MapWritable(length)
-		m.mapping, m.off = mapping, err != nil
-	}
-	if m.off {
-		return false
-	}
-	return storeNoFault(m.mapping.Bytes()[off:], b)
-}
-
-// storeNoFault copies src to dst, which is mapped. A store faults when the file
-// system has no block to back it: a copy-on-write one does when it is full. It
-// returns false then; a positioned write tells the reason in an errno.
-func storeNoFault(dst, src []byte) (ok bool) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		e := recover()
-		if e == nil {
-			return
-		}
-		if _, fault := vfs.FaultAddr(e); !fault {
-			panic(e)
-		}
-		ok = false
-	}()
-	return copy(dst, src) == len(src)
-}
-
-func (m *metaMap) close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.off = true
-	if m.mapping == nil {
-		return nil
-	}
-	return m.mapping.Close()
 }

@@ -6,13 +6,13 @@ import (
 
 // This file is responsible for what is left of a disk after a crash. Rules:
 //
-//	D4  What a sync covers is there: what was done before it began, once it has
+//	D3  What a sync covers is there: what was done before it began, once it has
 //	    ended. Of all else any subset of the sectors can be there; sectors are not
 //	    torn.
-//	D5  The length of a file is what it was at the last sync, or any that it had
+//	D4  The length of a file is what it was at the last sync, or any that it had
 //	    since. Bytes behind it are gone, and bytes that it uncovers and that
 //	    nobody wrote are zero.
-//	D6  The name of a file means what it meant at the last sync of the directory,
+//	D5  The name of a file means what it meant at the last sync of the directory,
 //	    or anything that it meant since; a rename is there as a whole or not.
 
 // sector is what a disk writes as a whole.
@@ -63,7 +63,7 @@ func (k *keeper) keeps(event int, off int64) bool {
 // it. metas is where the meta pages end.
 func (d *Disk) Crash(cut int, metas int64, rnd *rand.Rand) *Disk {
 	k := &keeper{rnd: rnd, mode: rnd.IntN(numKeeps), metas: metas}
-	out := &Disk{NoMapWritable: d.NoMapWritable, Controls: d.Controls, base: map[string]*inode{}, names: map[string]*inode{}}
+	out := &Disk{Controls: d.Controls, base: map[string]*inode{}, names: map[string]*inode{}}
 	files := map[*inode]*inode{}
 	names := d.crashNames(cut, k)
 	for name, n := range names {
@@ -80,7 +80,7 @@ func (d *Disk) Crash(cut int, metas int64, rnd *rand.Rand) *Disk {
 // Kill returns the disk as the death of the process after the first cut events
 // leaves it: everything is there, and nothing more is durable than before.
 func (d *Disk) Kill(cut int) *Disk {
-	out := &Disk{NoMapWritable: d.NoMapWritable, Controls: d.Controls, CacheUnit: d.CacheUnit, NoDropCache: d.NoDropCache, base: map[string]*inode{}, names: map[string]*inode{}}
+	out := &Disk{Controls: d.Controls, CacheUnit: d.CacheUnit, NoDropCache: d.NoDropCache, base: map[string]*inode{}, names: map[string]*inode{}}
 	files := map[*inode]*inode{}
 	file := func(n *inode) *inode {
 		if n == nil {
@@ -116,7 +116,7 @@ func (d *Disk) Kill(cut int) *Disk {
 	return out
 }
 
-// crashNames returns the names after a crash (D6).
+// crashNames returns the names after a crash (D5).
 func (d *Disk) crashNames(cut int, k *keeper) map[string]*inode {
 	synced := -1
 	if !d.Controls.SyncDirNothing {
@@ -146,7 +146,7 @@ func (d *Disk) crashNames(cut int, k *keeper) map[string]*inode {
 	return names
 }
 
-// crashFile returns the content of n after a crash (D4, D5).
+// crashFile returns the content of n after a crash (D3, D4).
 func (d *Disk) crashFile(n *inode, cut int, k *keeper) []byte {
 	synced := -1
 	if !d.Controls.SyncNothing {
@@ -226,7 +226,6 @@ func (m *image) cut(size int64) []byte {
 func (d *Disk) Settle() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	until, pending := 0, false
 	for i, e := range d.events {
 		switch e.kind {

@@ -3,7 +3,7 @@ package foliotest
 import "hash/maphash"
 
 // This file is responsible for everything that a power failure at one instant can
-// leave, to be tried one by one. It keeps to the rules of crash.go (D4 to D6), but that
+// leave, to be tried one by one. It keeps to the rules of crash.go (D3 to D5), but that
 // a length which shrinks and survives takes the bytes behind it away for good.
 
 // Grain is how large the units are that survive or do not.
@@ -37,7 +37,6 @@ type atom struct {
 func (d *Disk) At(cut int, pageSize int64) *Cut {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	c := &Cut{disk: d, names: map[string]*inode{}, files: map[*inode]*image{}}
 	for name, n := range d.base {
 		c.names[name] = n
@@ -191,7 +190,7 @@ func (c *Cut) Left(g Grain, keep func(unit int) bool) *Disk {
 			}
 		}
 	}
-	out := &Disk{NoMapWritable: c.disk.NoMapWritable, tight: true, base: map[string]*inode{}, names: map[string]*inode{}}
+	out := &Disk{tight: true, base: map[string]*inode{}, names: map[string]*inode{}}
 	made := map[*inode]*inode{}
 	for name, n := range names {
 		if made[n] == nil {

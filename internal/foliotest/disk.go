@@ -16,9 +16,7 @@ import (
 //
 //	D1  Every effect is an event, in order. Bytes of files, the length of a file,
 //	    names, syncs: events of their own.
-//	D2  Stores through a writable mapping become events when the next call of
-//	    any kind is made: the disk looks for what has changed.
-//	D3  A mapping shows what is written through the file, as vfs.MemFS does it: a
+//	D2  A mapping shows what is written through the file, as vfs.MemFS does it: a
 //	    file that outgrows its array moves, and older mappings keep the old one.
 
 // Controls are the ways in which a Disk can be worse than a disk may be. A test
@@ -33,14 +31,13 @@ type Controls struct {
 // Disk is a file system in memory that can be cut off at any time. It is a
 // vfs.FS. All methods may be called concurrently.
 type Disk struct {
-	NoMapWritable bool // set before use: stores that nobody waits for need it
-	Controls      Controls
+	Controls Controls
 	// OnSync, if it is set before use, is called in each Sync, between its beginning
 	// and its end. What is written meanwhile is not covered. If it returns an error,
 	// so does Sync, and nothing is durable.
 	OnSync func() error
 	// Lose, if it is set, tells for each sector at off that a failed Sync was to make
-	// durable whether the system forgets that it was to be written, as kernels do (D7).
+	// durable whether the system forgets that it was to be written, as kernels do (D6).
 	Lose func(off int64) bool
 	// CacheUnit is how much of a file the cache keeps together: it lets go of all of that
 	// or of nothing. Zero is a page of 4 KiB. If NoDropCache is set, nobody can ask it to.
@@ -89,8 +86,6 @@ type inode struct {
 	base   []byte // durable content at the start
 	b      []byte // as in vfs.MemFS: zeroes between length and capacity
 	shared bool   // base and b are the same array
-	stored []byte // the writable mapping, if there is one
-	seen   []byte // what was in it at the last look
 	locks  map[*diskFile]bool
 }
 
@@ -103,7 +98,6 @@ func NewDisk() *Disk {
 func (d *Disk) Events() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	return len(d.events)
 }
 
@@ -121,26 +115,6 @@ func (d *Disk) Put(name string, content []byte) {
 	d.inodes = append(d.inodes, n)
 }
 
-// look turns stores through writable mappings into events (D2): of the sectors that have
-// changed, which is as good as of the whole page, as long as the disk has or will have
-// what is in the cache. Once something was lost, of the whole page.
-func (d *Disk) look() {
-	unit := sector
-	if d.lossy {
-		unit = 4096
-	}
-	for _, n := range d.inodes {
-		for off := 0; off < len(n.stored); off += unit {
-			end := min(off+unit, len(n.stored))
-			now, before := n.stored[off:end], n.seen[off:end]
-			if string(now) != string(before) {
-				copy(before, now)
-				d.write(n, now, int64(off))
-			}
-		}
-	}
-}
-
 func (d *Disk) write(n *inode, b []byte, off int64) {
 	if end := off + int64(len(b)); end > int64(len(n.b)) {
 		d.setLength(n, end)
@@ -148,10 +122,6 @@ func (d *Disk) write(n *inode, b []byte, off int64) {
 	n.unshare()
 	d.events = append(d.events, event{kind: evWrite, inode: n, off: off, data: append([]byte(nil), b...)})
 	copy(n.b[off:], b)
-	if off < int64(len(n.stored)) {
-		copy(n.stored[off:], b)
-		copy(n.seen[off:], b)
-	}
 }
 
 func (d *Disk) setLength(n *inode, size int64) {
@@ -189,7 +159,6 @@ func (n *inode) move(capacity int64) {
 func (d *Disk) OpenFile(name string, flag int, _ fs.FileMode) (vfs.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	key := filepath.Clean(name)
 	n := d.names[key]
 	switch {
@@ -224,7 +193,6 @@ func setName(names map[string]*inode, c nameChange) {
 func (d *Disk) Publish(tmp, name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	from, to := filepath.Clean(tmp), filepath.Clean(name)
 	switch {
 	case d.names[from] == nil:
@@ -240,7 +208,6 @@ func (d *Disk) Publish(tmp, name string) error {
 func (d *Disk) Remove(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	key := filepath.Clean(name)
 	if d.names[key] == nil {
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrNotExist}
@@ -253,7 +220,6 @@ func (d *Disk) Remove(name string) error {
 func (d *Disk) SyncDir(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	d.events = append(d.events, event{kind: evSyncDir, dir: filepath.Clean(dir)})
 	return nil
 }
@@ -266,10 +232,9 @@ type diskFile struct {
 	closed bool
 }
 
-// enter locks the disk and looks for stores.
+// enter locks the disk.
 func (f *diskFile) enter(op string) error {
 	f.disk.mu.Lock()
-	f.disk.look()
 	if f.closed {
 		return &fs.PathError{Op: op, Path: f.name, Err: fs.ErrClosed}
 	}
@@ -408,23 +373,7 @@ func (f *diskFile) Map(length int64) (vfs.Mapping, error) {
 	return &diskMapping{b: n.b[:length:length]}, nil
 }
 
-func (f *diskFile) MapWritable(length int64) (vfs.Mapping, error) {
-	err := f.enter("map")
-	defer f.leave()
-	n := f.inode
-	switch {
-	case err != nil:
-		return nil, err
-	case f.disk.NoMapWritable:
-		return nil, errors.ErrUnsupported
-	case length <= 0 || length%sector != 0 || length > int64(len(n.b)):
-		return nil, &fs.PathError{Op: "map", Path: f.name, Err: fs.ErrInvalid}
-	case n.stored == nil:
-		n.stored = append([]byte(nil), n.b[:length]...)
-		n.seen = append([]byte(nil), n.b[:length]...)
-	}
-	return &diskMapping{b: n.stored[:length:length]}, nil
-}
+func (f *diskFile) MapWritable(int64) (vfs.Mapping, error) { return nil, errors.ErrUnsupported }
 
 func (f *diskFile) Close() error {
 	err := f.enter("close")
@@ -456,6 +405,5 @@ func (m *diskMapping) Close() error                { m.b = nil; return nil }
 func (d *Disk) Content(name string) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	return append([]byte(nil), d.names[name].b...)
 }

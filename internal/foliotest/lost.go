@@ -7,7 +7,7 @@ import (
 
 // This file is responsible for what is left after a sync that failed. Rule:
 //
-//	D7  The system tells once that a write has failed. It takes what it could not
+//	D6  The system tells once that a write has failed. It takes what it could not
 //	    write for clean from then on: it shows the new bytes for as long as they are in
 //	    its cache, never writes them, and the next sync succeeds. When the cache lets go
 //	    of them, the bytes of before are back. What the failed sync has not lost is
@@ -102,7 +102,6 @@ func (d *Disk) FailedAt() int {
 func (d *Disk) Evict(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.look()
 	if n := d.names[filepath.Clean(name)]; n != nil {
 		d.dropCache(n, 0, 0)
 	}
@@ -130,9 +129,4 @@ func (d *Disk) showDevice(n *inode, off, end int64) {
 	n.unshare()
 	img.grow(end)
 	copy(n.b[off:end], img.b[off:end])
-	if stored := int64(len(n.stored)); off < stored {
-		end = min(end, stored)
-		copy(n.stored[off:end], n.b[off:end])
-		copy(n.seen[off:end], n.b[off:end])
-	}
 }

@@ -13,7 +13,7 @@ import (
 var errLost = errors.New("the disk has failed")
 
 // TestFailedSyncLoses: two pages are written, the sync of which fails and loses the
-// first of each's sectors. D7 says what is seen of them when.
+// first of each's sectors. D6 says what is seen of them when.
 func TestFailedSyncLoses(t *testing.T) {
 	d := NewDisk()
 	d.Put("f", make([]byte, 8192))

@@ -65,9 +65,6 @@ type Fault struct {
 // Its methods may be called at any time, concurrently with the calls that it
 // spoils. The zero value lets all calls through.
 type Plan struct {
-	// NoMapWritable makes MapWritable return errors.ErrUnsupported. Set it
-	// before the plan is used.
-	NoMapWritable bool
 	// Shared lets the locks and the identity of a file be seen, which others need
 	// that have it open. Set it before the plan is used.
 	Shared bool
@@ -271,9 +268,6 @@ func (w *faultFile) Map(length int64) (vfs.Mapping, error) {
 func (w *faultFile) MapWritable(length int64) (vfs.Mapping, error) {
 	if err := w.plan.err(MapWritable, w.Name()); err != nil {
 		return nil, err
-	}
-	if w.plan.NoMapWritable {
-		return nil, errors.ErrUnsupported
 	}
 	return w.File.MapWritable(length)
 }

@@ -117,9 +117,3 @@ func TestFaultShortWrite(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "abEFG", string(got))
 }
-
-func TestNoMapWritable(t *testing.T) {
-	_, f := open(t, &faultfs.Plan{NoMapWritable: true})
-	_, err := f.MapWritable(4096)
-	require.ErrorIs(t, err, errors.ErrUnsupported)
-}
