@@ -158,27 +158,22 @@ func (c *commit) movable() int {
 	return int(min(budget, spare/2))
 }
 
-// worth returns how much it is worth to move the child id of a branch: how many of
-// the pages around it are free. In the zone, whatever branches are about to be
-// written behind should go, and leaves in any case.
-func (c *commit) worth(id page.ID, leaf bool) int {
-	switch next := c.list.ZoneNext(); {
-	case id >= c.list.ZoneEnd():
-		return c.list.FreeAround(id)
-	case leaf || id >= next && id < next+2*page.ID(len(c.branches)):
-		return freelist.WindowPages
-	}
-	return 0
+// inTheWay tells whether child id of a branch, which is in the zone, should leave it: leaves
+// in any case, and whatever the branches of this commit are about to be written behind.
+func (c *commit) inTheWay(id page.ID, leaf bool) bool {
+	next := c.list.ZoneNext()
+	return leaf || id >= next && id < next+2*page.ID(len(c.branches))
 }
 
-// findMoves appends to moves the children of dirty branch p that are worth least or more,
-// as long as there is room. It changes nothing else, so several goroutines may do it.
+// findMoves appends to moves the children of dirty branch p that are worth it, as long as
+// there is room: those with least free pages or more around them. It changes nothing else, so
+// several goroutines may do it. It looks at some thousand children for a few dozen moves.
 func (c *commit) findMoves(moves []move, p page.Page, least int, room *moveRoom) []move {
 	leaf := p.Level() == 1
-	ids := btree.Children(p)
+	ids, zone := btree.Children(p), c.list.ZoneEnd()
 	for i := range ids.Len() {
-		id := ids.At(i)
-		if id&dirtyBit != 0 || c.worth(id, leaf) < least {
+		id := ids.At(i) // of a dirty one it is behind all windows
+		if id >= zone && c.list.FreeAround(id) < least || id < zone && !c.inTheWay(id, leaf) {
 			continue
 		}
 		buf := room.take()

@@ -17,17 +17,23 @@ const (
 	chunkBits  = 12 // pages of a chunk, as a power of two
 	chunkPages = 1 << chunkBits
 	chunkWords = chunkPages / 64
+
+	windowWords = WindowPages / 64
 )
 
 type chunk struct {
-	free  int // bits that are set
-	words [chunkWords]uint64
+	free    int // bits that are set
+	words   [chunkWords]uint64
+	windows [chunkWords / windowWords]uint8 // bits that are set in each window
 }
 
 var allFree = func() *chunk {
 	c := &chunk{free: chunkPages}
 	for i := range c.words {
 		c.words[i] = ^uint64(0)
+	}
+	for i := range c.windows {
+		c.windows[i] = WindowPages
 	}
 	return c
 }()
@@ -46,16 +52,20 @@ func (m *bitmap) set(e Extent) {
 		m.chunks = append(m.chunks, make([]*chunk, n-len(m.chunks))...)
 	}
 	m.change(e, func(c *chunk, word int, mask uint64) {
+		n := bits.OnesCount64(mask)
 		c.words[word] |= mask
-		c.free += bits.OnesCount64(mask)
+		c.windows[word/windowWords] += uint8(n)
+		c.free += n
 	}, nil, allFree)
 }
 
 // clear takes the pages of e, all of which are in the set, out of it.
 func (m *bitmap) clear(e Extent) {
 	m.change(e, func(c *chunk, word int, mask uint64) {
+		n := bits.OnesCount64(mask)
 		c.words[word] &^= mask
-		c.free -= bits.OnesCount64(mask)
+		c.windows[word/windowWords] -= uint8(n)
+		c.free -= n
 	}, allFree, nil)
 }
 
@@ -221,16 +231,10 @@ func (m *bitmap) end() page.ID {
 	return 0
 }
 
-// count returns how many pages of the n around page id are in the set: of those from a
-// multiple of n on, which is a power of two, 64 or more, and at most chunkPages.
-func (m *bitmap) count(id, n page.ID) (pages int) {
-	at := id >> chunkBits
-	if at >= page.ID(len(m.chunks)) || m.chunks[at] == nil {
-		return 0
+// inWindow returns how many pages are in the set of the window that page id is in.
+func (m *bitmap) inWindow(id page.ID) int {
+	if n := id >> chunkBits; n < page.ID(len(m.chunks)) && m.chunks[n] != nil {
+		return int(m.chunks[n].windows[id%chunkPages/WindowPages])
 	}
-	first := id % chunkPages &^ (n - 1) / 64
-	for _, w := range m.chunks[at].words[first : first+n/64] {
-		pages += bits.OnesCount64(w)
-	}
-	return pages
+	return 0
 }

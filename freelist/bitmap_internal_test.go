@@ -137,7 +137,7 @@ func compareBitmap(t *testing.T, m *bitmap, model []bool, id page.ID) {
 			free++
 		}
 	}
-	require.Equal(t, free, m.count(id, 128), "around page %d", id)
+	require.Equal(t, free, m.inWindow(id), "around page %d", id)
 	last := len(model) - 1
 	for last >= 0 && !model[last] {
 		last--

@@ -11,7 +11,7 @@ const WindowPages = 128
 
 // FreeAround returns how many pages are free in the window that page id is in, if that
 // is behind the zone.
-func (l *List) FreeAround(id page.ID) int { return l.free.count(id, WindowPages) }
+func (l *List) FreeAround(id page.ID) int { return l.free.inWindow(id) }
 
 // InLong returns how many pages the free extents of least pages or more have
 // together, but n at most. The cost is at most that of n/least extents.
