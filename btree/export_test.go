@@ -123,3 +123,5 @@ func Open(r Reader, h Header, own []byte) *Tree {
 	t.Init(r, h, own)
 	return t
 }
+
+func (c ChildIDs) Next(i int, mask page.ID) int { return c.next(i, mask) }

@@ -78,6 +78,24 @@ func (c ChildIDs) At(i int) page.ID { return page.ID(le.Uint64(c[8*i:])) }
 // Set makes id the i-th.
 func (c ChildIDs) Set(i int, id page.ID) { le.PutUint64(c[8*i:], uint64(id)) }
 
+// next returns the first one from i on that has a bit of mask, Len if there is none. A mask
+// of zero stands for all. It looks at four at a time, for hardly any has one.
+func (c ChildIDs) next(i int, mask page.ID) int {
+	if mask == 0 {
+		return i
+	}
+	for ; 8*(i+4) <= len(c); i += 4 {
+		four := c[8*i:][:32]
+		if page.ID(le.Uint64(four)|le.Uint64(four[8:])|le.Uint64(four[16:])|le.Uint64(four[24:]))&mask != 0 {
+			break
+		}
+	}
+	for i < c.Len() && c.At(i)&mask == 0 {
+		i++
+	}
+	return i
+}
+
 // ChildBirth returns the transaction that the i-th child of branch p is from.
 func ChildBirth(p page.Page, i int) page.TxID { return node(p).childBirth(i) }
 
@@ -113,13 +131,9 @@ func rewrite(n node, mask page.ID, fn func(Ref) (page.ID, page.TxID), write bool
 	}
 	// Most children of a branch that goes to the file are there already, so this
 	// looks at one array and little else.
-	ids := n[branchIDs(b, c):][:8*c]
-	for i := range c {
-		id := page.ID(le.Uint64(ids[8*i:]))
-		if mask != 0 && id&mask == 0 {
-			continue
-		}
-		id, birth := fn(Ref{ID: id, Birth: n.childBirth(i), Flags: n.childFlags(i)})
+	ids := Children(page.Page(n))
+	for i := ids.next(0, mask); i < c; i = ids.next(i+1, mask) {
+		id, birth := fn(Ref{ID: ids.At(i), Birth: n.childBirth(i), Flags: n.childFlags(i)})
 		if write {
 			n.setChildID(i, id)
 			n.setChildBirth(i, birth)
