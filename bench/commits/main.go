@@ -6,7 +6,9 @@
 // Every put is a transaction of its own, of a random key that exists, and flushed to
 // the device before it returns. The medians of the rounds are printed, with folio's
 // ratio to each; folio's own counters tell where its speed comes from. Machines drift:
-// only the ratios of one run mean anything.
+// only the ratios of one run mean anything. Before each measurement there is a rest, and
+// the order is turned round each time, for what some stores do in the background goes on
+// when their turn is over.
 package main
 
 import (
@@ -92,8 +94,8 @@ func (c *comparison) run(dir string) error {
 	}
 	for round := range c.rounds {
 		for _, g := range c.goroutines {
-			for i := range c.stores {
-				name := c.stores[(i+round)%len(c.stores)]
+			for _, name := range c.order(round) {
+				rest()
 				fmt.Fprintf(os.Stderr, "\rround %d, %d goroutines, %-20s", round+1, g, name)
 				if err := c.measure(open[name], cell{name, g}, uint64(round)); err != nil {
 					return fmt.Errorf("%s: %w", name, err)
@@ -103,6 +105,23 @@ func (c *comparison) run(dir string) error {
 	}
 	fmt.Fprintf(os.Stderr, "\r%60s\r", "")
 	return nil
+}
+
+// order returns the stores in another order for each round.
+func (c *comparison) order(round int) []string {
+	k := round / 2 % len(c.stores)
+	order := slices.Concat(c.stores[k:], c.stores[:k])
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
+}
+
+// rest lets the stores that work in the background come to an end with what their turn
+// has left them.
+func rest() {
+	runtime.GC()
+	time.Sleep(time.Second)
 }
 
 // measure lets goroutines put for a while.
