@@ -11,7 +11,7 @@ import (
 //
 //	F20  A chunk that is not there has no free pages; one that has no others is
 //	     allFree, which all bitmaps share. So what is free in long stretches takes
-//	     little memory, however long.
+//	     little memory, however long. A chunk counts its bits, and those of each window.
 
 const (
 	chunkBits  = 12 // pages of a chunk, as a power of two

@@ -59,6 +59,19 @@ func (s *space) verify(name string) (es []Extent, err error) {
 			return nil, fmt.Errorf("F20: %d %s pages in chunk %d", n, name, i)
 		}
 		pages += uint64(n)
+		if c == nil {
+			continue
+		}
+		for w, has := range c.windows {
+			window := Extent{Start: page.ID(i*chunkPages + w*WindowPages), Len: WindowPages}
+			n := uint64(0)
+			for _, part := range s.within(window) {
+				n += part.Len
+			}
+			if uint64(has) != n {
+				return nil, fmt.Errorf("F20: window %d of chunk %d has %d %s pages, and says %d", w, i, n, name, has)
+			}
+		}
 	}
 	for _, e := range es {
 		if !e.valid() {

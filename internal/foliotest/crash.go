@@ -70,7 +70,6 @@ func (d *Disk) Crash(cut int, metas int64, rnd *rand.Rand) *Disk {
 		if files[n] == nil {
 			content := d.crashFile(n, cut, k)
 			files[n] = &inode{base: content, b: append([]byte(nil), content...)}
-			out.inodes = append(out.inodes, files[n])
 		}
 		out.base[name], out.names[name] = files[n], files[n]
 	}
@@ -88,7 +87,6 @@ func (d *Disk) Kill(cut int) *Disk {
 		}
 		if files[n] == nil {
 			files[n] = &inode{base: n.base, b: append([]byte(nil), n.base...)}
-			out.inodes = append(out.inodes, files[n])
 		}
 		return files[n]
 	}

@@ -1,6 +1,10 @@
 package foliotest
 
-import "hash/maphash"
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+)
 
 // This file is responsible for everything that a power failure at one instant can
 // leave, to be tried one by one. It keeps to the rules of crash.go (D3 to D5), but that
@@ -110,7 +114,8 @@ func (m *image) apply(e *event, from, to int) {
 }
 
 // addSectors splits write e into atoms, and says which units they belong to. Sectors
-// that are lost are none, and durable ones are applied.
+// that are lost are none, and durable ones are applied. Nor are those of one page that
+// change nothing, whatever is left: most of a meta is what its slot had before.
 func (c *Cut) addSectors(e *event, pageSize int64, durable bool, lost func(from int) bool) {
 	for from, to := 0, 0; from < len(e.data); from = to {
 		to = e.sectorEnd(from)
@@ -122,6 +127,9 @@ func (c *Cut) addSectors(e *event, pageSize int64, durable bool, lost func(from 
 			continue
 		}
 		off := e.off + int64(from)
+		if len(e.data) <= int(pageSize) && c.unchanged(e.inode, off, e.data[from:to]) {
+			continue
+		}
 		newPage, newWrite := true, true
 		if n := len(c.pending); n > 0 {
 			last := &c.pending[n-1]
@@ -133,6 +141,18 @@ func (c *Cut) addSectors(e *event, pageSize int64, durable bool, lost func(from 
 		}
 		c.add(atom{event: e, from: from, to: to}, newPage, newWrite)
 	}
+}
+
+// unchanged tells whether n has b at off in every state that can be left so far.
+func (c *Cut) unchanged(n *inode, off int64, b []byte) bool {
+	end := off + int64(len(b))
+	if durable := c.file(n).b; end > int64(len(durable)) || !bytes.Equal(b, durable[off:end]) {
+		return false
+	}
+	return !slices.ContainsFunc(c.pending, func(a atom) bool {
+		at := a.event.off
+		return a.event.inode == n && (a.event.kind != evWrite || at+int64(a.from) < end && off < at+int64(a.to))
+	})
 }
 
 func (c *Cut) add(a atom, newPage, newWrite bool) {
@@ -199,7 +219,6 @@ func (c *Cut) Left(g Grain, keep func(unit int) bool) *Disk {
 			content := m.b[:lengths[n]]
 			clear(content[len(content):cap(content)])
 			made[n] = &inode{base: content, b: content, shared: true}
-			out.inodes = append(out.inodes, made[n])
 		}
 		out.base[name], out.names[name] = made[n], made[n]
 	}

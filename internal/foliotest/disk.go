@@ -50,7 +50,6 @@ type Disk struct {
 	base   map[string]*inode // durable names at the start
 	names  map[string]*inode
 	events []event
-	inodes []*inode
 }
 
 type eventKind uint8
@@ -112,7 +111,6 @@ func (d *Disk) Has(name string) bool {
 func (d *Disk) Put(name string, content []byte) {
 	n := &inode{base: content, b: append([]byte(nil), content...)}
 	d.base[name], d.names[name] = n, n
-	d.inodes = append(d.inodes, n)
 }
 
 func (d *Disk) write(n *inode, b []byte, off int64) {
@@ -168,7 +166,6 @@ func (d *Disk) OpenFile(name string, flag int, _ fs.FileMode) (vfs.File, error) 
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrExist}
 	case n == nil:
 		n = &inode{}
-		d.inodes = append(d.inodes, n)
 		d.rename(nameChange{key, n})
 	}
 	return &diskFile{disk: d, inode: n, name: name}, nil
