@@ -135,6 +135,57 @@ func TestCrashMetaPutBack(t *testing.T) {
 	}
 }
 
+// TestCrashSpoilFails: a flush fails and loses what it was to write, the meta of that commit
+// cannot be spoilt, for no write works any more, and the process dies while the cache stays:
+// somebody has the file mapped. The next process takes the commit for durable. What it builds on
+// top of it, and acknowledges, a power cut must not damage.
+func TestCrashSpoilFails(t *testing.T) {
+	for _, o := range []folio.Options{{}, {TwoFlushes: true}, {Durability: none}} {
+		disk, plan := foliotest.NewDisk(), faultfs.NewPlan()
+		disk.NoDropCache = true
+		m := foliotest.NewBucket()
+		commit := func(db *folio.DB, steps ...func(*folio.Bucket, *foliotest.Bucket)) error {
+			return errors.Join(db.Update(func(tx *folio.Tx) error {
+				b, bm := crashBucket(tx, m, "b")
+				for _, step := range steps {
+					step(b, bm)
+				}
+				return nil
+			}), db.Sync())
+		}
+		var fill []func(*folio.Bucket, *foliotest.Bucket)
+		for i := range 500 {
+			fill = append(fill, putSized(fmt.Sprintf("key %03d", i), 200))
+		}
+		db, err := folio.OpenFS(faultfs.Wrap(disk, plan), crashFile, 0o600, &o)
+		require.NoError(t, err)
+		require.NoError(t, commit(db, fill...))
+		disk.Lose = func(int64) bool { return true }
+		failed := false
+		disk.OnSync = func() error {
+			if failed {
+				return nil
+			}
+			failed = true
+			plan.Add(faultfs.Fault{Op: faultfs.Changes, Count: -1, Err: syscall.EIO})
+			return syscall.EIO
+		}
+		before := m.Clone()
+		require.ErrorIs(t, commit(db, putSized("key 000", 300)), syscall.EIO)
+		if o.TwoFlushes { // its meta was never written
+			m = before
+		}
+
+		left := disk.Kill(disk.Events())
+		next, err := folio.OpenFS(left, crashFile, 0o600, nil)
+		require.NoError(t, err)
+		require.NoError(t, next.View(func(tx *folio.Tx) error { return foliotest.Diff(tx, m) }))
+		require.NoError(t, commit(next, putSized("key 400", 300)))
+		power := left.At(left.Events(), 4096).Left(foliotest.Writes, func(int) bool { return false })
+		require.NoError(t, mustHoldOneOf(power, []*foliotest.Bucket{m}), "%+v", o)
+	}
+}
+
 // TestCrashMetaTorn: the meta of commits that nobody has flushed is torn, and cannot be put
 // back. Whatever the cause, nobody says that they are durable, and nothing overwrites the
 // durable state.

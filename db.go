@@ -64,6 +64,7 @@ type DB struct {
 	drawn    page.TxID  // numbers from it on are this session's only; 0: none (durability.go, R6)
 	space    *space     // nil until the first write transaction
 	secured  bool       // what Open found is durable (see secure)
+	believed *snapshot  // what Open found after an unclean end; nil: nothing, or it is written again
 	buffers  bufferPool
 	trees    *btree.Writer // of the newest group
 	output   []byte        // pages on their way to the file

@@ -117,7 +117,8 @@ func (db *DB) readMeta(b []byte, off, slot int) (meta.Meta, error) {
 // recover finds the newest durable commit and makes it the current snapshot.
 func (db *DB) recover() error {
 	slots := db.readSlots()
-	if !endedWell(slots) && !bugs.On(bugs.CacheTrusted) {
+	well := endedWell(slots)
+	if !well && !bugs.On(bugs.CacheTrusted) {
 		var err error
 		if slots, err = db.distrustCache(); err != nil {
 			return err
@@ -147,6 +148,9 @@ func (db *DB) recover() error {
 	snap := &snapshot{meta: m, slot: slot, view: db.pager.View()}
 	db.current.Store(snap)
 	db.head = snap
+	if !well {
+		db.believed = snap
+	}
 	db.becameDurable(snap)
 	return nil
 }
@@ -232,20 +236,26 @@ func (db *DB) dropCache(id page.ID, n uint64) error {
 }
 
 // secure makes durable what Open has found, before a commit overwrites the other
-// meta: once, by the first write transaction. A clean meta is taken as it is in the
-// cache, but the process that wrote it may have died before its flush, and the system
-// may have failed to write it since: then the cache shows it, and a flush alone would
-// succeed without it. So it is written again, the same bytes to the same place. Or the
-// process may have died before the name of a new file was durable.
+// meta: once, by the first write transaction. The process that wrote it may have died
+// before its flush, or after one that failed, and then the cache shows what a flush alone
+// would succeed without: recovery drops the cache, but a clean meta is taken as it is
+// there, and where others have the file mapped it stays. So it is written again, the same
+// bytes to the same places. Or the process may have died before the name of a new file
+// was durable.
 func (db *DB) secure() error {
 	if db.secured {
 		return nil
 	}
 	m := &db.head.meta
-	if m.Clean && !bugs.On(bugs.CleanUnsynced) {
-		if err := db.rewriteMeta(db.head.slot); err != nil {
-			return fmt.Errorf("folio: %w", err)
-		}
+	var err error
+	switch {
+	case db.head == db.believed:
+		err = db.rewrite()
+	case m.Clean && !bugs.On(bugs.CleanUnsynced):
+		err = db.rewriteMeta(db.head.slot)
+	}
+	if err != nil {
+		return fmt.Errorf("folio: writing the newest commit again: %w", err)
 	}
 	if m.TxID <= 1 && db.opts.OpenFile == nil {
 		if err := db.fs.SyncDir(filepath.Dir(db.path)); err != nil {
@@ -276,7 +286,11 @@ func (db *DB) rewrite() error {
 	if err != nil {
 		return err
 	}
-	return db.rewriteMeta(db.head.slot)
+	if err := db.rewriteMeta(db.head.slot); err != nil {
+		return err
+	}
+	db.believed = nil
+	return nil
 }
 
 // complete tells whether all pages that m needs are on disk as the commit wrote them:
