@@ -369,14 +369,14 @@ func (c *Cursor) nextLeaf() (bool, error) {
 }
 
 // What a scan asks for ahead of need: the beginnings of leaves, with header, heads
-// and slots, so many leaves ahead that they are there when it comes to them; and
-// cells of the next leaf. Processors find out by themselves how the reading of
-// cells goes on, but not beyond a page, and a leaf is over soon after that. More
-// cells help those who read them all, and cost those who read none.
+// and slots, so many leaves ahead that they are there when it comes to them; and the
+// first cells of the next leaf. Processors find out by themselves how the reading of
+// cells goes on, but not beyond a page. More cells at once than a processor has room
+// for misses, 10 to 20, hold up the scan instead (docs/performance.md).
 const (
 	aheadLeaves = 3
 	aheadHead   = 320
-	aheadCells  = 2048
+	aheadCells  = 512
 )
 
 // announce is called when a scan has come to the current leaf. It finds out whether
