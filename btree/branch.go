@@ -42,6 +42,17 @@ func (n node) addTally(i int, delta uint64, flags byte) {
 	le.PutUint64(n[o:], (t+delta)&countMask|t&^countMask|uint64(flags)<<countBits)
 }
 
+// tidy tells whether branch n is as it may be in the file, but for what its children are.
+// Of most branches that a commit writes nothing else has changed.
+func (n node) tidy() bool { return n[page.OffRunLen+2] == 0 }
+
+func (n node) setTidy(tidy bool) {
+	n[page.OffRunLen+2] = 1
+	if tidy {
+		n[page.OffRunLen+2] = 0
+	}
+}
+
 // insertEntry inserts e at i >= 1 in place; false if it does not fit like that.
 func (n node) insertEntry(i int, e entry) bool {
 	pl := n.prefixLen()
@@ -67,6 +78,7 @@ func (n node) insertEntry(i int, e entry) bool {
 		copy(n[to:], n[old:old+s*i])
 		end = old
 	}
+	n.setTidy(false)
 	n.header().SetCount(c + 1)
 	n.putSep(i, e, b, c+1)
 	n.setChildID(i, e.id)
@@ -107,6 +119,7 @@ func (n node) removeEntries(from, to int) {
 		old += s * c
 		dst += s * left
 	}
+	n.setTidy(false)
 	n.header().SetCount(left)
 	if from == 0 && to > 0 && left > 0 {
 		le.PutUint32(n[b:], 0)
@@ -230,6 +243,7 @@ func copyBranch(dst, n node) {
 	copy(dst, n[:end])
 	clear(dst[end:off])
 	dst.header().SetCellBytes(size)
+	dst.setTidy(true)
 	slots := branchSlots(b, c)
 	for i := 1; i < c && off < len(dst); i++ {
 		rest, ref, _ := n.sepRest(i)

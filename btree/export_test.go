@@ -109,6 +109,9 @@ func ReadAll(r Reader, p page.Page, keys [][]byte) {
 	}
 }
 
+// Untidy makes Layout look at all of branch p.
+func Untidy(p page.Page) { node(p).setTidy(false) }
+
 // Key returns the key that the cursor of a writable tree is on, or nil.
 func (c *Cursor) Key() []byte {
 	if c.pos != onKey {

@@ -34,8 +34,10 @@ package btree
 // (8). The payload of a nested bucket is a Header, followed by the bucket's only
 // leaf if it is small enough to live there.
 //
-// While a leaf is in memory, the upper half of its run length, which is 1 in the file,
-// counts the bytes of the cell area that no slot refers to any more.
+// While a node is in memory, the upper half of its run length, which is 1 in the file, has
+// another use: of a leaf it counts the bytes of the cell area that no slot refers to any
+// more, of a branch it tells whether separators have come or gone since its cells were
+// in order.
 //
 // Rules that everything here keeps:
 //

@@ -26,6 +26,10 @@ func Layout(dst, src page.Page) {
 		d.setHint(h)
 		return
 	}
+	if s.tidy() {
+		copy(d, s)
+		return
+	}
 	if s.bestPrefix() {
 		copyBranch(d, s)
 		clear(d[page.HeaderSize+s.prefixLen() : s.base()])
