@@ -11,9 +11,6 @@ package folio
 // branches are changed often.
 
 import (
-	"sync"
-	"sync/atomic"
-
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
@@ -59,48 +56,15 @@ func (c *commit) clean() {
 	// as all the rest. Bound too low, and the best are not among those that are moved;
 	// too high, and there are too few.
 	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
-	room := &moveRoom{buffers: c.s.buffers}
-	room.left.Store(int64(budget))
-	workers := c.workers(2 * len(c.branches)) // with a leaf each
-	found := make([][]move, workers)
-	_ = inTurn(&c.db.helper, workers, len(c.branches), func(worker, i int) error {
-		found[worker] = c.findMoves(found[worker], c.s.dirty[c.branches[i]].buf, least, room)
-		return nil
-	})
-	for _, moves := range found {
-		c.move(moves)
-	}
-	switch left := int(room.left.Load()); {
-	case left <= 0:
+	moves := c.findMoves(budget, least)
+	switch left := budget - len(moves); {
+	case left == 0:
 		c.db.cleanFrom = least + 1
 	case 4*left > budget:
 		c.db.cleanFrom = least - 1
 	}
-}
-
-// moveRoom is the room for the copies of pages to be moved. Several goroutines may take
-// from it.
-type moveRoom struct {
-	left    atomic.Int64 // pages; less than none: it was asked for more
-	mu      sync.Mutex   // guards buffers
-	buffers *bufferPool
-}
-
-// take returns room for one more page, or nil.
-func (r *moveRoom) take() page.Page {
-	if r.left.Add(-1) < 0 {
-		return nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buffers.get()
-}
-
-// giveBack takes room back that was not needed. The page counts as taken.
-func (r *moveRoom) giveBack(buf page.Page) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.buffers.put(buf)
+	c.readMoves(moves)
+	c.move(moves)
 }
 
 // move is a child of a dirty branch that gets another place.
@@ -109,11 +73,16 @@ type move struct {
 	child  int // its index there
 	birth  page.TxID
 	copy   page.Page
+	intact bool // copy is that child
 }
 
 // move makes those pages dirty ones of the commit.
 func (c *commit) move(moves []move) {
 	for _, m := range moves {
+		if !m.intact {
+			c.s.buffers.put(m.copy)
+			continue
+		}
 		ids := btree.Children(m.parent)
 		c.s.freed = append(c.s.freed, freedRun{ids.At(m.child), 1, m.birth})
 		moved := c.s.add(dirtyPage{buf: m.copy, moved: true})
@@ -165,28 +134,43 @@ func (c *commit) inTheWay(id page.ID, leaf bool) bool {
 	return leaf || id >= next && id < next+2*page.ID(len(c.branches))
 }
 
-// findMoves appends to moves the children of dirty branch p that are worth it, as long as
-// there is room: those with least free pages or more around them. It changes nothing else, so
-// several goroutines may do it. It looks at some thousand children for a few dozen moves.
-func (c *commit) findMoves(moves []move, p page.Page, least int, room *moveRoom) []move {
-	leaf := p.Level() == 1
-	ids, zone := btree.Children(p), c.list.ZoneEnd()
-	for i := range ids.Len() {
-		id := ids.At(i) // of a dirty one it is behind all windows
-		if id >= zone && c.list.FreeAround(id) < least || id < zone && !c.inTheWay(id, leaf) {
-			continue
-		}
-		buf := room.take()
-		if buf == nil {
-			break
-		}
-		if birth := btree.ChildBirth(p, i); c.readIntact(buf, id, birth) {
-			moves = append(moves, move{p, i, birth, buf})
-		} else {
-			room.giveBack(buf)
+// findMoves returns at most budget children of dirty branches that are worth it: those with
+// least free pages or more around them. It looks at some thousand for a few dozen moves.
+func (c *commit) findMoves(budget, least int) []move {
+	moves := make([]move, 0, budget)
+	zone := c.list.ZoneEnd()
+	for _, b := range c.branches {
+		p := page.Page(c.s.dirty[b].buf)
+		leaf, ids := p.Level() == 1, btree.Children(p)
+		for i := range ids.Len() {
+			id := ids.At(i) // of a dirty one it is behind all windows
+			if id >= zone && c.list.FreeAround(id) < least || id < zone && !c.inTheWay(id, leaf) {
+				continue
+			}
+			if len(moves) == budget {
+				return moves
+			}
+			moves = append(moves, move{parent: p, child: i, birth: btree.ChildBirth(p, i), copy: c.s.buffers.get()})
 		}
 	}
 	return moves
+}
+
+// moveBatch is how many pages a goroutine reads before it looks for more.
+const moveBatch = 4
+
+// readMoves reads the pages to be moved. It changes nothing else, so several goroutines
+// may do it.
+func (c *commit) readMoves(moves []move) {
+	workers := c.workers(4 * len(moves))
+	_ = inTurn(&c.db.helper, workers, (len(moves)+moveBatch-1)/moveBatch, func(_, i int) error {
+		from := i * moveBatch
+		for j := range moves[from:min(from+moveBatch, len(moves))] {
+			m := &moves[from+j]
+			m.intact = c.readIntact(m.copy, btree.Children(m.parent).At(m.child), m.birth)
+		}
+		return nil
+	})
 }
 
 // readIntact copies page id to buf; false if it is not in memory, or is not what its

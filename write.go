@@ -24,6 +24,10 @@ const (
 	// writing already. So what is cut in the middle of one becomes a write of its own,
 	// at the end. Cut at multiples, a commit of 245 pages takes a twelfth less time.
 	cutAlign = 64 << 10
+
+	// startMin is how many bytes the device begins with at once even if the commit need not
+	// be durable: so much is a bulk load.
+	startMin = 64 << 10
 )
 
 // stretches cuts the units, which are in order of their place, into what is written by
@@ -140,7 +144,15 @@ func (c *commit) writeStretch(units []unit, space []byte) error {
 	if nodes > 0 {
 		bufs = append(bufs, space[used:][:nodes])
 	}
-	return c.db.pager.Write(units[0].id, bufs)
+	if err := c.db.pager.Write(units[0].id, bufs); err != nil {
+		return err
+	}
+	// The device works on it while more is laid out and the meta is written. What need not
+	// be durable at once can be written over before it goes to the device.
+	if n := pagesIn(units); c.durability == DurabilityFull || n*uint64(c.db.pageSize) >= startMin {
+		c.db.pager.StartWrite(units[0].id, n)
+	}
+	return nil
 }
 
 // seal returns the bytes of u, which is no node, as they will be in the file.

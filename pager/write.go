@@ -50,16 +50,14 @@ func (p *Pager) Write(id page.ID, bufs [][]byte) error {
 	if err != nil {
 		return p.writeFailed(fmt.Sprintf("write page %d", id), err)
 	}
-	if total >= startMin {
-		p.file.StartWrite(int64(id)*p.pageSize, total)
-	}
 	return nil
 }
 
-// startMin is how many bytes are worth a call that has the device begin with them:
-// the pages of a commit that are written first are on the device when the last ones
-// are laid out.
-const startMin = 64 << 10
+// StartWrite has the device begin with n pages from id on, which Write has written, and
+// does not wait for it. It promises nothing, and a Sync is needed all the same.
+func (p *Pager) StartWrite(id page.ID, n uint64) {
+	p.file.StartWrite(int64(id)*p.pageSize, int64(n)*p.pageSize)
+}
 
 // WriteMeta writes the start of meta page slot, 0 or 1; b is at most a page. The
 // file must hold the meta pages. It does not sync. Nobody may read the slot
