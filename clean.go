@@ -24,10 +24,13 @@ const (
 	reservePart = 16
 	reserveMost = 1 << 16
 
-	// longExtent is what counts as long, and cleanAbove the free pages of a window
-	// above which moving the others is worth it.
-	longExtent = freelist.WindowPages / 2
-	cleanAbove = freelist.WindowPages / 2
+	// longExtent is what counts as long, and cleanLeastFree how much of a window must be
+	// free for moving the others to be worth it in any case.
+	longExtent     = freelist.WindowPages / 2
+	cleanLeastFree = freelist.WindowPages / 2
+
+	// cleanBeyond is how far beyond the average it must be, as a part of what that leaves.
+	cleanBeyond = 4
 
 	// cleanLeast is how many pages a commit must have to move others. Smaller ones, if
 	// there are no runs among them, go into one piece, wherever there is room.
@@ -55,7 +58,7 @@ func (c *commit) clean() {
 	// What was worth moving last time tells what is now; to count first costs as much
 	// as all the rest. Bound too low, and the best are not among those that are moved;
 	// too high, and there are too few.
-	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
+	least := min(max(c.db.cleanFrom, c.cleanAbove()+1), freelist.WindowPages)
 	moves := c.findMoves(budget, least)
 	switch left := budget - len(moves); {
 	case left == 0:
@@ -127,11 +130,26 @@ func (c *commit) movable() int {
 	return int(min(budget, spare/2))
 }
 
-// inTheWay tells whether child id of a branch, which is in the zone, should leave it: leaves
-// in any case, and whatever the branches of this commit are about to be written behind.
-func (c *commit) inTheWay(id page.ID, leaf bool) bool {
+// cleanAbove returns how many pages of a window must be free for moving the others to be
+// worth it: more than are free in most. Where branches have few children, as those of many
+// buckets, the parents of all pages of a window are rarely changed, and the window never
+// becomes long. If all windows counted that are half free, pages would be moved from one
+// to another for ever. Of a file that is mostly free they come to an end, for what is moved
+// goes where it fits best then (place.go).
+func (c *commit) cleanAbove() int {
+	if c.mostlyFree() {
+		return cleanLeastFree
+	}
+	average := int(c.list.Free() * freelist.WindowPages / uint64(c.meta.HighWater))
+	return max(cleanLeastFree, average+(freelist.WindowPages-average)/cleanBeyond)
+}
+
+// inTheWay tells whether page id, a child of a branch, which is in the zone, should leave
+// it: leaves without nested buckets in any case, and whatever the branches of this commit
+// are about to be written behind.
+func (c *commit) inTheWay(id page.ID, plain bool) bool {
 	next := c.list.ZoneNext()
-	return leaf || id >= next && id < next+2*page.ID(len(c.branches))
+	return plain || id >= next && id < next+2*page.ID(len(c.branches))
 }
 
 // findMoves returns at most budget children of dirty branches that are worth it: those with
@@ -144,7 +162,8 @@ func (c *commit) findMoves(budget, least int) []move {
 		leaf, ids := p.Level() == 1, btree.Children(p)
 		for i := range ids.Len() {
 			id := ids.At(i) // of a dirty one it is behind all windows
-			if id >= zone && c.list.FreeAround(id) < least || id < zone && !c.inTheWay(id, leaf) {
+			if id >= zone && c.list.FreeAround(id) < least ||
+				id < zone && !c.inTheWay(id, leaf && btree.ChildFlags(p, i)&btree.FlagBucket == 0) {
 				continue
 			}
 			if len(moves) == budget {

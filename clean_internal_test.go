@@ -123,6 +123,42 @@ func TestHurry(t *testing.T) {
 	require.Less(t, groups, 1000) // 219 when this was written
 }
 
+// TestManyBuckets: the branches of many buckets have few children each, and are rarely
+// changed. So a window hardly ever becomes long, and commits must not go on moving pages
+// for that.
+func TestManyBuckets(t *testing.T) {
+	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
+	require.NoError(t, err)
+	defer db.Close()
+	const buckets, keys = 2000, 100
+	rnd := rand.New(rand.NewPCG(1, 2))
+	put := func(n int) {
+		require.NoError(t, db.Update(func(tx *Tx) error {
+			for range n {
+				b, err := tx.CreateBucketIfNotExists(binary.BigEndian.AppendUint32(nil, rnd.Uint32N(buckets)*2654435761))
+				require.NoError(t, err)
+				require.NoError(t, b.Put(binary.BigEndian.AppendUint32(nil, rnd.Uint32N(keys)*2654435761), make([]byte, 100)))
+			}
+			return nil
+		}))
+	}
+	for range 25 {
+		put(10_000)
+	}
+	for range 1000 {
+		put(16)
+	}
+	const commits = 500
+	before := db.Stats()
+	for range commits {
+		put(16)
+	}
+	after := db.Stats()
+	d := after.Sub(&before)
+	require.Less(t, d.TxStats.Pages, int64(90*commits)) // 63 a commit when this was written, 239 with moves
+	require.Less(t, d.Writes, uint64(9*commits))        // 5.4, and 20
+}
+
 // TestFullFile: in a file that has grown to MaxSize and was filled in the order of its keys,
 // so that the zone is all leaves, commits need what little is free for themselves. Neither
 // moves nor their freelist pages must make them fail.

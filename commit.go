@@ -210,15 +210,15 @@ func (c *commit) collectAll(root btree.Header) {
 func (c *commit) collect(r btree.Ref) {
 	i := int(r.ID &^ dirtyBit)
 	p := page.Page(c.s.dirty[i].buf)
-	if p.Kind() == page.KindLeaf {
-		if r.Flags != 0 {
-			btree.Refs(p, dirtyBit, c.collectRef)
-		}
-		c.leaves = append(c.leaves, i)
-		return
+	leaf, before := p.Kind() == page.KindLeaf, len(c.leaves)+len(c.branches)
+	if !leaf || r.Flags != 0 {
+		btree.Refs(p, dirtyBit, c.collectRef)
 	}
-	btree.Refs(p, dirtyBit, c.collectRef)
-	c.branches = append(c.branches, i)
+	if leaf && before == len(c.leaves)+len(c.branches) {
+		c.leaves = append(c.leaves, i)
+	} else {
+		c.branches = append(c.branches, i) // or a leaf with changed buckets, which lives as long
+	}
 }
 
 func (c *commit) collectRef(r btree.Ref) {

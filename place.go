@@ -6,8 +6,9 @@ package folio
 // pages. So a commit, which knows all its pages before it places any, takes few.
 //
 //   - Branches are replaced after some commits, leaves after hundreds. The beginning
-//     of the file, the zone, is for the branches: written round and round, it is free
-//     in long extents again when its turn comes. Nothing in the file tells of it.
+//     of the file, the zone, is for the branches, and for leaves with nested buckets that
+//     have changed: written round and round, it is free in long extents again when its
+//     turn comes. Nothing in the file tells of it.
 //   - Leaves are written at the head, one commit behind the other, in long extents
 //     (freelist/head.go). Only a few of them, or a run, take the extent that fits best,
 //     and all do in a file that is mostly free.
