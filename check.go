@@ -4,6 +4,7 @@ package folio
 // checksum, every key, and whether each page is in use, or free, and not both.
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -21,7 +22,8 @@ func WithProgress(fn func(done, total uint64)) CheckOption {
 	return func(c *checker) { c.progress = fn }
 }
 
-// CheckError is what Tx.Check reports: damage, and what it affects.
+// CheckError is what Tx.Check reports: damage, and what it affects. It is valid for as long
+// as you like: its slices are copies.
 type CheckError struct {
 	// Bucket is the path of the bucket, nil for damage outside of all buckets.
 	Bucket [][]byte
@@ -215,7 +217,12 @@ func (c *checker) tree(t *btree.Tree, depth int) {
 			c.path = c.path[:len(c.path)-1]
 		},
 		Report: func(err error, lo, hi []byte) {
-			c.send(&CheckError{Bucket: append([][]byte{}, c.path...), Lo: lo, Hi: hi, Err: err})
+			// Who is told may keep it, the file may be closed by then.
+			e := &CheckError{Bucket: [][]byte{}, Lo: bytes.Clone(lo), Hi: bytes.Clone(hi), Err: err}
+			for _, name := range c.path {
+				e.Bucket = append(e.Bucket, bytes.Clone(name))
+			}
+			c.send(e)
 		},
 	})
 }

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/foliotest"
@@ -138,4 +141,39 @@ func TestScrubRate(t *testing.T) {
 		}
 		return err
 	}))
+}
+
+// TestFindingsAreCopies: what Check and Scrub have found can be looked at when the database
+// is closed, and the file is not mapped any more.
+func TestFindingsAreCopies(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	_, file, _ := specimenFile(t, true, 4096)
+	for id := page.NumMetas; id < len(file)/4096; id += 3 {
+		file[id*4096+200] ^= 1
+	}
+	noErr(t, os.WriteFile(path, file, 0o600))
+	db, err := folio.Open(path, 0o600, &folio.Options{ReadOnly: true})
+	noErr(t, err)
+	var found []error
+	texts := func() (all []string) {
+		for _, err := range found {
+			all = append(all, err.Error())
+		}
+		return all
+	}
+	noErr(t, db.View(func(tx *folio.Tx) error {
+		for err := range tx.Check() {
+			found = append(found, err)
+		}
+		return nil
+	}))
+	err = db.View(func(tx *folio.Tx) error {
+		return tx.Scrub(context.Background(), folio.ScrubOptions{Rate: -1})
+	})
+	require.ErrorIs(t, err, folio.ErrCorrupt)
+	found = append(found, err)
+	open := texts()
+	require.Contains(t, fmt.Sprint(open), "bucket /") // with keys
+	noErr(t, db.Close())
+	require.Equal(t, open, texts())
 }
