@@ -24,13 +24,21 @@ const (
 	reservePart = 16
 	reserveMost = 1 << 16
 
-	// longExtent is what counts as long, and cleanLeastFree how much of a window must be
-	// free for moving the others to be worth it in any case.
-	longExtent     = freelist.WindowPages / 2
-	cleanLeastFree = freelist.WindowPages / 2
+	// longExtent is what counts as long, and cleanAbove the free pages of a window
+	// above which moving the others is worth it.
+	longExtent = freelist.WindowPages / 2
+	cleanAbove = freelist.WindowPages / 2
 
-	// cleanBeyond is how far beyond the average it must be, as a part of what that leaves.
-	cleanBeyond = 4
+	// siblingsLeast is how many children the branches above a changed leaf must have. A
+	// window becomes empty when a branch above each of its pages has been changed, and for
+	// that takes a part of the life of a page that is about four divided by their number.
+	// Meanwhile its free pages are of no use. Where there are many buckets of a few leaves,
+	// it would take nearly a whole life, and pages would be moved for ever without effect.
+	siblingsLeast = 16
+
+	// youngPart is what part of the free pages must have been written since a page has
+	// been, for it to be moved: what is younger may be changed soon anyway.
+	youngPart = 4
 
 	// cleanLeast is how many pages a commit must have to move others. Smaller ones, if
 	// there are no runs among them, go into one piece, wherever there is room.
@@ -58,7 +66,7 @@ func (c *commit) clean() {
 	// What was worth moving last time tells what is now; to count first costs as much
 	// as all the rest. Bound too low, and the best are not among those that are moved;
 	// too high, and there are too few.
-	least := min(max(c.db.cleanFrom, c.cleanAbove()+1), freelist.WindowPages)
+	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
 	moves := c.findMoves(budget, least)
 	switch left := budget - len(moves); {
 	case left == 0:
@@ -112,6 +120,9 @@ func (c *commit) movable() int {
 	if n < cleanLeast || spare < uint64(n) || free < 4*c.list.Pending() {
 		return 0
 	}
+	if c.siblings() < siblingsLeast*len(c.leaves) && !c.mostlyFree() {
+		return 0
+	}
 	want := uint64(c.meta.HighWater) / reservePart
 	if c.mostlyFree() {
 		want = free
@@ -130,46 +141,52 @@ func (c *commit) movable() int {
 	return int(min(budget, spare/2))
 }
 
-// cleanAbove returns how many pages of a window must be free for moving the others to be
-// worth it: more than are free in most. Where branches have few children, as those of many
-// buckets, the parents of all pages of a window are rarely changed, and the window never
-// becomes long. If all windows counted that are half free, pages would be moved from one
-// to another for ever. Of a file that is mostly free they come to an end, for what is moved
-// goes where it fits best then (place.go).
-func (c *commit) cleanAbove() int {
-	if c.mostlyFree() {
-		return cleanLeastFree
-	}
-	average := int(c.list.Free() * freelist.WindowPages / uint64(c.meta.HighWater))
-	return max(cleanLeastFree, average+(freelist.WindowPages-average)/cleanBeyond)
+// young returns how many transactions old pages must be to be moved.
+func (c *commit) young() page.TxID {
+	each := c.txid - c.base.meta.TxID
+	return each * page.TxID(c.list.Free()/(youngPart*max(c.pages, 1)))
 }
 
-// inTheWay tells whether page id, a child of a branch, which is in the zone, should leave
-// it: leaves without nested buckets in any case, and whatever the branches of this commit
+// siblings returns how many children the lowest branches have that the commit changes.
+func (c *commit) siblings() (n int) {
+	for _, i := range c.branches {
+		if p := page.Page(c.s.dirty[i].buf); p.Level() == 1 && btree.ChildFlags(p, 0)&btree.FlagBucket == 0 {
+			n += p.Count()
+		}
+	}
+	return n
+}
+
+// inTheWay tells whether page id, which is in the zone, is what the branches of this commit
 // are about to be written behind.
-func (c *commit) inTheWay(id page.ID, plain bool) bool {
+func (c *commit) inTheWay(id page.ID) bool {
 	next := c.list.ZoneNext()
-	return plain || id >= next && id < next+2*page.ID(len(c.branches))
+	return id >= next && id < next+2*page.ID(len(c.branches))
 }
 
 // findMoves returns at most budget children of dirty branches that are worth it: those with
-// least free pages or more around them. It looks at some thousand for a few dozen moves.
+// least free pages or more around them, and leaves in the zone, unless they are young; and
+// what is in the way there. It looks at some thousand for a few dozen moves.
 func (c *commit) findMoves(budget, least int) []move {
 	moves := make([]move, 0, budget)
-	zone := c.list.ZoneEnd()
+	zone, young := c.list.ZoneEnd(), c.young()
 	for _, b := range c.branches {
 		p := page.Page(c.s.dirty[b].buf)
 		leaf, ids := p.Level() == 1, btree.Children(p)
 		for i := range ids.Len() {
 			id := ids.At(i) // of a dirty one it is behind all windows
-			if id >= zone && c.list.FreeAround(id) < least ||
-				id < zone && !c.inTheWay(id, leaf && btree.ChildFlags(p, i)&btree.FlagBucket == 0) {
+			inZone := id < zone
+			if !inZone && c.list.FreeAround(id) < least {
+				continue
+			}
+			birth := btree.ChildBirth(p, i)
+			if old := c.txid-birth > young; inZone && !(leaf && old) && !c.inTheWay(id) || !inZone && !old {
 				continue
 			}
 			if len(moves) == budget {
 				return moves
 			}
-			moves = append(moves, move{parent: p, child: i, birth: btree.ChildBirth(p, i), copy: c.s.buffers.get()})
+			moves = append(moves, move{parent: p, child: i, birth: birth, copy: c.s.buffers.get()})
 		}
 	}
 	return moves

@@ -45,6 +45,9 @@ func TestLargeCommits(t *testing.T) {
 			}
 		}
 	})
+	for range 50 { // so that nothing is young
+		update(putSized(key(0), 700))
+	}
 	before := db.Stats()
 	for range 3 {
 		update(func(b *folio.Bucket, m *foliotest.Bucket) {
