@@ -31,7 +31,7 @@ func faultKinds() []faultKind {
 	}{
 		{"read", faultfs.Read, false}, {"write", faultfs.Write, true}, {"write vector", faultfs.WriteVec, true},
 		{"truncate", faultfs.Truncate, false}, {"sync", faultfs.Sync, false}, {"map", faultfs.Map, false},
-		{"open", faultfs.Open, false},
+		{"start of a write", faultfs.StartWrite, false}, {"open", faultfs.Open, false},
 		{"publish", faultfs.Publish, false}, {"remove", faultfs.Remove, false}, {"sync directory", faultfs.SyncDir, false},
 	}
 	var kinds []faultKind
@@ -238,7 +238,8 @@ func (r *faultRun) update(i int, step func(int, *folio.Bucket, *foliotest.Bucket
 
 // check compares how the database takes an error with how it should.
 func (r *faultRun) check(i int, err error) {
-	writes := r.kind.Op == faultfs.Write || r.kind.Op == faultfs.WriteVec || r.kind.Op == faultfs.Truncate
+	writes := r.kind.Op == faultfs.Write || r.kind.Op == faultfs.WriteVec || r.kind.Op == faultfs.Truncate ||
+		r.kind.Op == faultfs.StartWrite
 	full := r.kind.Err == syscall.ENOSPC
 	want := r.kind.Op == faultfs.Sync || writes && !full
 	r.latched = errors.Is(err, folio.ErrLatched)

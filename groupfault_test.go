@@ -207,7 +207,7 @@ func TestGroupFaults(t *testing.T) {
 
 // groupFaults returns all there are.
 func groupFaults() (faults []groupFault) {
-	for _, op := range []faultfs.Op{faultfs.Write, faultfs.WriteVec, faultfs.Truncate, faultfs.Sync} {
+	for _, op := range []faultfs.Op{faultfs.Write, faultfs.WriteVec, faultfs.Truncate, faultfs.StartWrite, faultfs.Sync} {
 		for _, e := range []syscall.Errno{syscall.ENOSPC, syscall.EIO} {
 			for _, short := range []int{0, 1000} {
 				if short > 0 && op != faultfs.Write && op != faultfs.WriteVec {

@@ -150,7 +150,7 @@ func (c *commit) writeStretch(units []unit, space []byte) error {
 	// The device works on it while more is laid out and the meta is written. What need not
 	// be durable at once can be written over before it goes to the device.
 	if n := pagesIn(units); c.durability == DurabilityFull || n*uint64(c.db.pageSize) >= startMin {
-		c.db.pager.StartWrite(units[0].id, n)
+		return c.db.pager.StartWrite(units[0].id, n)
 	}
 	return nil
 }

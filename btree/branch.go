@@ -43,7 +43,9 @@ func (n node) addTally(i int, delta uint64, flags byte) {
 }
 
 // tidy tells whether branch n is as it may be in the file, but for what its children are.
-// Of most branches that a commit writes nothing else has changed.
+// Of most branches that a commit writes nothing else has changed. One that came from the
+// file is taken for tidy: what Verify lets pass, but Layout would not have written, bytes
+// that nothing refers to, stays as it is.
 func (n node) tidy() bool { return n[page.OffRunLen+2] == 0 }
 
 func (n node) setTidy(tidy bool) {

@@ -54,9 +54,13 @@ func (p *Pager) Write(id page.ID, bufs [][]byte) error {
 }
 
 // StartWrite has the device begin with n pages from id on, which Write has written, and
-// does not wait for it. It promises nothing, and a Sync is needed all the same.
-func (p *Pager) StartWrite(id page.ID, n uint64) {
-	p.file.StartWrite(int64(id)*p.pageSize, int64(n)*p.pageSize)
+// does not wait for it. A Sync is needed all the same. Errors are those of Write: the pages
+// are lost then, and a Sync might not say so.
+func (p *Pager) StartWrite(id page.ID, n uint64) error {
+	if err := p.file.StartWrite(int64(id)*p.pageSize, int64(n)*p.pageSize); err != nil {
+		return p.writeFailed(fmt.Sprintf("write page %d", id), err)
+	}
+	return nil
 }
 
 // WriteMeta writes the start of meta page slot, 0 or 1; b is at most a page. The

@@ -318,7 +318,7 @@ func (f *diskFile) ReadCached(b []byte, off int64) bool {
 	return n == len(b)
 }
 
-func (f *diskFile) StartWrite(int64, int64) {}
+func (f *diskFile) StartWrite(int64, int64) error { return nil }
 
 func (f *diskFile) DropCache(off, length int64) error {
 	err := f.enter("drop cache")

@@ -212,7 +212,7 @@ func (f *memFile) Sync() error {
 
 func (f *memFile) ReadCached(b []byte, off int64) bool { return readCached(f, b, off) }
 
-func (f *memFile) StartWrite(off, length int64) {}
+func (f *memFile) StartWrite(off, length int64) error { return nil }
 
 func (f *memFile) DropCache(off, length int64) error { return nil }
 

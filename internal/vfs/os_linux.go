@@ -84,9 +84,14 @@ func (f *osFile) ReadCached(b []byte, off int64) (ok bool) {
 	return ok
 }
 
-func (f *osFile) StartWrite(off, length int64) {
-	_ = f.control("sync_file_range", func(fd uintptr) error {
-		return unix.SyncFileRange(int(fd), off, length, unix.SYNC_FILE_RANGE_WRITE)
+func (f *osFile) StartWrite(off, length int64) error {
+	return f.control("sync_file_range", func(fd uintptr) error {
+		err := unix.SyncFileRange(int(fd), off, length, unix.SYNC_FILE_RANGE_WRITE)
+		switch err {
+		case unix.ENOSYS, unix.EOPNOTSUPP, unix.EINVAL, unix.ESPIPE, unix.EPERM, unix.EINTR, unix.EAGAIN:
+			return nil // there is no such call here, or nothing has happened: Sync does it all
+		}
+		return err
 	})
 }
 

@@ -20,7 +20,7 @@ func (f *osFile) WriteVecAt(bufs [][]byte, off int64) error { return writeEach(f
 func (f *osFile) Sync() error                               { return f.f.Sync() }
 func (f *osFile) ReadCached(b []byte, off int64) bool       { return readCached(f.f, b, off) }
 
-func (f *osFile) StartWrite(off, length int64)         {}
+func (f *osFile) StartWrite(off, length int64) error   { return nil }
 func (f *osFile) DropCache(off, length int64) error    { return nil }
 func (f *osFile) TryLock(exclusive bool) (bool, error) { return false, errors.ErrUnsupported }
 func (f *osFile) Unlock() error                        { return errors.ErrUnsupported }

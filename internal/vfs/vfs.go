@@ -58,9 +58,11 @@ type File interface {
 	// whether it has. Where the system cannot tell, it may look.
 	ReadCached(b []byte, off int64) bool
 	// StartWrite asks the system to begin writing what is dirty in the range to
-	// the device, and does not wait. It is advice, and promises nothing: only
-	// Sync does, and it reports what goes wrong.
-	StartWrite(off, length int64)
+	// the device, and does not wait. Only Sync makes it durable, and reports what goes
+	// wrong on the device; but where the file system cannot even begin, as ext4 without a
+	// place for the bytes, it may throw them away, tell only who has asked it to begin,
+	// and let a later Sync succeed. So after an error the range has to be taken for lost.
+	StartWrite(off, length int64) error
 	// DropCache asks that later reads of the range come from the device. It is
 	// advice: dirty bytes and bytes that some process has mapped and touched
 	// stay cached. A length of zero means to the end of the file.

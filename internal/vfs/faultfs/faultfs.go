@@ -21,6 +21,7 @@ const (
 	WriteVec
 	Truncate
 	Sync
+	StartWrite
 	Map
 	MapWritable
 	Open
@@ -30,12 +31,12 @@ const (
 	numOps
 )
 
-// Changes is a kind for faults and counts: Write, WriteVec and Truncate in one, as they
+// Changes is a kind for faults and counts: Write, WriteVec, Truncate and StartWrite in one, as they
 // come.
 const Changes = numOps
 
 func (op Op) is(kind Op) bool {
-	return op == kind || kind == Changes && (op == Write || op == WriteVec || op == Truncate)
+	return op == kind || kind == Changes && (op == Write || op == WriteVec || op == Truncate || op == StartWrite)
 }
 
 // Fault says which calls fail, and how.
@@ -249,6 +250,15 @@ func (w *faultFile) Truncate(size int64) error {
 		return err
 	}
 	return w.File.Truncate(size)
+}
+
+func (w *faultFile) StartWrite(off, length int64) error {
+	if err := w.plan.err(StartWrite, w.Name()); err != nil {
+		// As ext4 does it: the bytes are gone, and nobody else is told.
+		_, zeroErr := w.File.WriteAt(make([]byte, length), off)
+		return errors.Join(err, zeroErr)
+	}
+	return w.File.StartWrite(off, length)
 }
 
 func (w *faultFile) Sync() error {
