@@ -332,7 +332,8 @@ func (db *DB) release() error {
 }
 
 // writeClean writes the newest meta again, as one with nothing to recover, into the
-// slot beside the durable one.
+// slot beside the durable one. Where every write takes room, as on btrfs, there may be none
+// for that. Then it is left out: all is durable, and the next Open looks at the last commit.
 func (db *DB) writeClean(snap *snapshot) error {
 	if err := db.makeDurable(snap); err != nil {
 		return err
@@ -340,5 +341,11 @@ func (db *DB) writeClean(snap *snapshot) error {
 	m := snap.meta
 	m.TxID = db.nextTxID
 	m.Clean, m.Synced, m.Weak, m.Since, m.Record = true, true, false, 0, nil
-	return db.writeMeta(&m, 1-snap.slot)
+	switch err := db.storeMeta(&m, 1-snap.slot); {
+	case errors.Is(err, ErrNoSpace):
+		return nil
+	case err != nil:
+		return err
+	}
+	return db.flushMeta(1 - snap.slot)
 }

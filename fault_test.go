@@ -290,3 +290,26 @@ func TestFaultNames(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseFull: if there is no room for the mark that a file was closed, nothing is lost,
+// and Close says nothing.
+func TestCloseFull(t *testing.T) {
+	fs, plan := vfs.NewMem(), faultfs.NewPlan()
+	db, err := folio.OpenFS(faultfs.Wrap(fs, plan), "db", 0o600, nil)
+	noErr(t, err)
+	noErr(t, db.Update(putAs("a", 3, 10)))
+	plan.Add(faultfs.Fault{Op: faultfs.Write, Err: syscall.ENOSPC, Count: -1})
+	noErr(t, db.Close())
+	db, err = folio.OpenFS(fs, "db", 0o600, nil)
+	noErr(t, err)
+	noErr(t, db.View(func(tx *folio.Tx) error {
+		for err := range tx.Check() {
+			return err
+		}
+		if n := tx.Bucket([]byte("b")).Len(); n != 3 {
+			return fmt.Errorf("%d keys", n)
+		}
+		return nil
+	}))
+	noErr(t, db.Close())
+}
