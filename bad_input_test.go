@@ -5,8 +5,10 @@ package folio_test
 import (
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,18 +86,53 @@ func TestBadInput(t *testing.T) {
 	})
 	t.Run("closed transaction", func(t *testing.T) { testClosedTx(t, openTemp(t, nil)) })
 	t.Run("closed database", func(t *testing.T) { testClosedDB(t) })
-	t.Run("options", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "db")
-		for _, o := range []folio.Options{
-			{PageSize: 1000}, {PageSize: 2048}, {PageSize: 1 << 17}, {PageSize: 5000},
-			{InitialSize: -1}, {MaxSize: -1}, {MaxSize: 1 << 20, InitialSize: 1 << 21},
-		} {
-			if db, err := folio.Open(path, 0o600, &o); err == nil {
-				_ = db.Close()
-				t.Fatalf("%+v: no error", o)
-			}
+	t.Run("options", testBadOptions)
+}
+
+func testBadOptions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	for _, tc := range []struct {
+		o    folio.Options
+		says string
+	}{
+		{folio.Options{PageSize: 1000}, "page size 1000"}, {folio.Options{PageSize: 2048}, "page size 2048"},
+		{folio.Options{PageSize: 1 << 17}, "page size 131072"}, {folio.Options{PageSize: 5000}, "page size 5000"},
+		{folio.Options{InitialSize: -1}, "InitialSize is negative"},
+		{folio.Options{MaxSize: 1 << 20, InitialSize: 1 << 21}, "do not go together"},
+		{folio.Options{MaxSize: -1}, "MaxSize is negative"},
+		{folio.Options{MaxSize: 1}, "an empty database has 8192 bytes"},
+		{folio.Options{MaxSize: 8191}, "an empty database has 8192 bytes"},
+		{folio.Options{MaxSize: 8192, PageSize: 8192}, "an empty database has 16384 bytes"},
+		{folio.Options{MaxDirty: -1}, "MaxDirty is negative"},
+		{folio.Options{FlushInterval: -1}, "FlushInterval is negative"},
+		{folio.Options{FlushBytes: -1}, "FlushBytes is negative"},
+		{folio.Options{SlowReaderAge: -1}, "SlowReaderAge is negative"},
+		{folio.Options{SlowReaderBytes: -1}, "SlowReaderBytes is negative"},
+		{folio.Options{Verify: 99}, "no verify mode 99"}, {folio.Options{Verify: -1}, "no verify mode -1"},
+	} {
+		db, err := folio.Open(path, 0o600, &tc.o)
+		if err == nil {
+			_ = db.Close()
+			t.Fatalf("%+v: no error", tc.o)
 		}
-	})
+		if !strings.Contains(err.Error(), tc.says) {
+			t.Fatalf("%+v: the error is %q, not %q", tc.o, err, tc.says)
+		}
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Fatalf("%+v: there is a file", tc.o)
+		}
+	}
+	// What is just enough: the database stays empty.
+	db, err := folio.Open(path, 0o600, &folio.Options{MaxSize: 8192})
+	noErr(t, err)
+	wantIs(t, db.Update(func(tx *folio.Tx) error {
+		_, err := tx.CreateBucket([]byte("b"))
+		return err
+	}), folio.ErrMaxSizeReached)
+	// No time left is not all the time there is.
+	_, err = folio.Open(path, 0o600, &folio.Options{Timeout: -time.Second})
+	wantSame(t, err, folio.ErrTimeout)
+	noErr(t, db.Close())
 }
 
 func testClosedTx(t *testing.T, db *folio.DB) {
