@@ -60,6 +60,25 @@ func TestBadInput(t *testing.T) {
 			}
 			noErr(t, b.Delete(nil))
 			wantSame(t, b.MoveBucket([]byte("none"), tx.Cursor().Bucket()), folio.ErrBucketNotFound)
+			_, err = b.CreateBucket([]byte("in"))
+			noErr(t, err)
+			wantSame(t, b.MoveBucket([]byte("in"), nil), folio.ErrBucketNotFound)
+			noErr(t, tx.MoveBucket([]byte("in"), b, nil))
+			for _, k := range []string{"1", "2", "3"} {
+				noErr(t, b.Put([]byte(k), nil))
+			}
+			lo, hi := []byte("3"), []byte("1") // the wrong way round
+			n, err := b.DeleteRange(lo, hi)
+			noErr(t, err)
+			if n != 0 || b.Count(lo, hi) != 0 || b.Count(hi, lo) != 2 {
+				t.Fatal("there are keys between 3 and 1")
+			}
+			for range b.Range(lo, hi) {
+				t.Fatal("Range goes backwards")
+			}
+			for range b.RangeBackward(lo, hi) {
+				t.Fatal("RangeBackward goes forwards")
+			}
 			return nil
 		}))
 	})
@@ -138,8 +157,9 @@ func testBadOptions(t *testing.T) {
 func testClosedTx(t *testing.T, db *folio.DB) {
 	for _, writable := range []bool{true, false} {
 		noErr(t, db.Update(func(tx *folio.Tx) error {
-			_, err := tx.CreateBucketIfNotExists([]byte("b"))
-			return err
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			noErr(t, err)
+			return b.Put([]byte("k"), []byte("v"))
 		}))
 		tx, err := db.Begin(writable)
 		noErr(t, err)
@@ -161,6 +181,13 @@ func testClosedTx(t *testing.T, db *folio.DB) {
 			b.Len() != 0 || b.Count(nil, nil) != 0 || tx.DB() != nil || tx.Size() != 0 {
 			t.Fatal("a closed transaction returns something")
 		}
+		if k, _ := b.At(0); k != nil || b.Rank([]byte("z")) != 0 {
+			t.Fatal("a closed transaction has positions")
+		}
+		for range b.All() {
+			t.Fatal("a closed transaction has keys")
+		}
+		wantSame(t, b.MoveBucket([]byte("in"), nil), folio.ErrTxClosed)
 	}
 }
 

@@ -296,6 +296,9 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
 // commits, it notes in the file that nothing is in flight, which costs a flush, and
 // makes what was committed with less than DurabilityFull durable. If it cannot, it
 // returns an error, and the database is closed. Closing a closed database does nothing.
+//
+// Inside View, Update or Batch, and in a goroutine that has a transaction open, Close
+// waits for ever: for a transaction that ends when Close has returned.
 func (db *DB) Close() error {
 	db.turns.close()
 	_ = db.writer.lock(context.Background()) // no error: this context is never done

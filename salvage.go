@@ -68,7 +68,8 @@ type SalvageReport struct {
 	Orphans  []SalvageOrphan
 }
 
-// SalvageLoss is a damage, and what it costs.
+// SalvageLoss is a damage, and what it costs. Its bytes are copies; losses in one
+// bucket share those of its path.
 type SalvageLoss struct {
 	// Bucket is the path of the bucket, nil for damage outside of all buckets.
 	Bucket [][]byte

@@ -137,7 +137,8 @@ func (tx *Tx) Err() error { return tx.err }
 // Cursor returns a cursor over the top-level buckets; their values are nil.
 func (tx *Tx) Cursor() *Cursor { return tx.root.Cursor() }
 
-// Bucket returns the top-level bucket name, or nil if there is none.
+// Bucket returns the top-level bucket name, or nil if there is none, or if the
+// transaction has ended.
 func (tx *Tx) Bucket(name []byte) *Bucket { return tx.root.Bucket(name) }
 
 // CreateBucket creates a top-level bucket; see Bucket.CreateBucket.
@@ -153,7 +154,8 @@ func (tx *Tx) CreateBucketIfNotExists(name []byte) (*Bucket, error) {
 func (tx *Tx) DeleteBucket(name []byte) error { return tx.root.DeleteBucket(name) }
 
 // MoveBucket moves the bucket child from src to dst, nil standing for the top
-// level; see Bucket.MoveBucket.
+// level; see Bucket.MoveBucket. What Tx.Bucket returns for a bucket that is not there
+// is nil as well: look at it first.
 func (tx *Tx) MoveBucket(child []byte, src, dst *Bucket) error {
 	if src == nil {
 		src = &tx.root
