@@ -32,7 +32,7 @@ type VerifyMode int
 const (
 	// VerifyFirst checks a page when this process reads it for the first time,
 	// and the data of a long value if it is at most 256 KiB; longer ones are
-	// checked by Tx.Check.
+	// checked by Tx.Check and Tx.Scrub, and until then damage in them is read as it is.
 	VerifyFirst VerifyMode = iota
 	// VerifyFirstFull checks long values of any length as well, which reads all
 	// of a value when any of it is asked for.

@@ -103,8 +103,18 @@ func (tx *Tx) expose() {
 }
 
 // ID returns the transaction's number: for a read-only one that of the commit it
-// sees, for a writable one the number that its commit will have. Where int has 32 bits
-// it is cut to these, and can be negative; the signature is bbolt's.
+// sees, for a writable one its own. Readers see the latter or a higher one, for
+// transactions that share a flush have the number of the last of them. It is -1 when
+// the transaction has ended.
+//
+// Later commits have higher numbers, but not the next ones. After each Open the first
+// one is 2^20 higher than the newest before, so that no number of an attempt that a
+// crash cut off comes again; and the first one of a session that is not flushed
+// (Durability) goes on from a number drawn at random, 2^32 or more ahead. What changes
+// nothing has no number of its own.
+//
+// Where int has 32 bits the number is cut to these: it can be negative, and smaller
+// than the one before. The signature is bbolt's.
 func (tx *Tx) ID() int {
 	if tx.db == nil {
 		return -1
