@@ -61,6 +61,10 @@ func TestGetMany(t *testing.T) {
 				require.Equal(t, b.Get(k), values[i])
 			}
 			require.Equal(t, "untouched", string(values[n]))
+			if n > 0 { // although there is capacity
+				require.PanicsWithValue(t, fmt.Sprintf("folio: GetMany of %d keys with room for %d values", n, n-1),
+					func() { b.GetMany(keys, values[:n-1]) })
+			}
 		}
 		many(40) // nothing there yet
 		for i := range 20_000 {

@@ -5,8 +5,10 @@ package folio_test
 import (
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +60,25 @@ func TestBadInput(t *testing.T) {
 			}
 			noErr(t, b.Delete(nil))
 			wantSame(t, b.MoveBucket([]byte("none"), tx.Cursor().Bucket()), folio.ErrBucketNotFound)
+			_, err = b.CreateBucket([]byte("in"))
+			noErr(t, err)
+			wantSame(t, b.MoveBucket([]byte("in"), nil), folio.ErrBucketNotFound)
+			noErr(t, tx.MoveBucket([]byte("in"), b, nil))
+			for _, k := range []string{"1", "2", "3"} {
+				noErr(t, b.Put([]byte(k), nil))
+			}
+			lo, hi := []byte("3"), []byte("1") // the wrong way round
+			n, err := b.DeleteRange(lo, hi)
+			noErr(t, err)
+			if n != 0 || b.Count(lo, hi) != 0 || b.Count(hi, lo) != 2 {
+				t.Fatal("there are keys between 3 and 1")
+			}
+			for range b.Range(lo, hi) {
+				t.Fatal("Range goes backwards")
+			}
+			for range b.RangeBackward(lo, hi) {
+				t.Fatal("RangeBackward goes forwards")
+			}
 			return nil
 		}))
 	})
@@ -84,25 +105,61 @@ func TestBadInput(t *testing.T) {
 	})
 	t.Run("closed transaction", func(t *testing.T) { testClosedTx(t, openTemp(t, nil)) })
 	t.Run("closed database", func(t *testing.T) { testClosedDB(t) })
-	t.Run("options", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "db")
-		for _, o := range []folio.Options{
-			{PageSize: 1000}, {PageSize: 2048}, {PageSize: 1 << 17}, {PageSize: 5000},
-			{InitialSize: -1}, {MaxSize: -1}, {MaxSize: 1 << 20, InitialSize: 1 << 21},
-		} {
-			if db, err := folio.Open(path, 0o600, &o); err == nil {
-				_ = db.Close()
-				t.Fatalf("%+v: no error", o)
-			}
+	t.Run("options", testBadOptions)
+}
+
+func testBadOptions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	for _, tc := range []struct {
+		o    folio.Options
+		says string
+	}{
+		{folio.Options{PageSize: 1000}, "page size 1000"}, {folio.Options{PageSize: 2048}, "page size 2048"},
+		{folio.Options{PageSize: 1 << 17}, "page size 131072"}, {folio.Options{PageSize: 5000}, "page size 5000"},
+		{folio.Options{InitialSize: -1}, "InitialSize is negative"},
+		{folio.Options{MaxSize: 1 << 20, InitialSize: 1 << 21}, "do not go together"},
+		{folio.Options{MaxSize: -1}, "MaxSize is negative"},
+		{folio.Options{MaxSize: 1}, "an empty database has 8192 bytes"},
+		{folio.Options{MaxSize: 8191}, "an empty database has 8192 bytes"},
+		{folio.Options{MaxSize: 8192, PageSize: 8192}, "an empty database has 16384 bytes"},
+		{folio.Options{MaxDirty: -1}, "MaxDirty is negative"},
+		{folio.Options{FlushInterval: -1}, "FlushInterval is negative"},
+		{folio.Options{FlushBytes: -1}, "FlushBytes is negative"},
+		{folio.Options{SlowReaderAge: -1}, "SlowReaderAge is negative"},
+		{folio.Options{SlowReaderBytes: -1}, "SlowReaderBytes is negative"},
+		{folio.Options{Verify: 99}, "no verify mode 99"}, {folio.Options{Verify: -1}, "no verify mode -1"},
+	} {
+		db, err := folio.Open(path, 0o600, &tc.o)
+		if err == nil {
+			_ = db.Close()
+			t.Fatalf("%+v: no error", tc.o)
 		}
-	})
+		if !strings.Contains(err.Error(), tc.says) {
+			t.Fatalf("%+v: the error is %q, not %q", tc.o, err, tc.says)
+		}
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Fatalf("%+v: there is a file", tc.o)
+		}
+	}
+	// What is just enough: the database stays empty.
+	db, err := folio.Open(path, 0o600, &folio.Options{MaxSize: 8192})
+	noErr(t, err)
+	wantIs(t, db.Update(func(tx *folio.Tx) error {
+		_, err := tx.CreateBucket([]byte("b"))
+		return err
+	}), folio.ErrMaxSizeReached)
+	// No time left is not all the time there is.
+	_, err = folio.Open(path, 0o600, &folio.Options{Timeout: -time.Second})
+	wantSame(t, err, folio.ErrTimeout)
+	noErr(t, db.Close())
 }
 
 func testClosedTx(t *testing.T, db *folio.DB) {
 	for _, writable := range []bool{true, false} {
 		noErr(t, db.Update(func(tx *folio.Tx) error {
-			_, err := tx.CreateBucketIfNotExists([]byte("b"))
-			return err
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			noErr(t, err)
+			return b.Put([]byte("k"), []byte("v"))
 		}))
 		tx, err := db.Begin(writable)
 		noErr(t, err)
@@ -124,6 +181,13 @@ func testClosedTx(t *testing.T, db *folio.DB) {
 			b.Len() != 0 || b.Count(nil, nil) != 0 || tx.DB() != nil || tx.Size() != 0 {
 			t.Fatal("a closed transaction returns something")
 		}
+		if k, _ := b.At(0); k != nil || b.Rank([]byte("z")) != 0 {
+			t.Fatal("a closed transaction has positions")
+		}
+		for range b.All() {
+			t.Fatal("a closed transaction has keys")
+		}
+		wantSame(t, b.MoveBucket([]byte("in"), nil), folio.ErrTxClosed)
 	}
 }
 

@@ -16,7 +16,9 @@ import (
 // fn may be called more than once: if a function fails, the others are run
 // again without it, and it is run again alone, as by Update. So fn must not change
 // anything but the database before Batch has returned nil. The error is that of
-// the last call. Batch is for many goroutines that write; a single one only waits.
+// the last call. A panic is a failure like others: the function is run again alone, in
+// the goroutine of its caller, and if it panics there, so does that caller's Batch.
+// Batch is for many goroutines that write; a single one only waits.
 // Calls that share a transaction share the strongest of the durabilities that they set.
 func (db *DB) Batch(fn func(*Tx) error) error {
 	c := call{fn: fn, err: make(chan error, 1)}

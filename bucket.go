@@ -4,6 +4,7 @@ package folio
 // buckets are in nested.go, cursors and iterators in cursor.go.
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"github.com/foliodb/folio/btree"
@@ -16,7 +17,20 @@ import (
 // Keys and values that it returns are parts of the mapped file or of the
 // transaction's memory. They must not be modified, they stay as they are until
 // the transaction ends, whatever is changed in it, and must not be used
-// afterwards: copy what shall live longer.
+// afterwards: copy what shall live longer. A store through one faults if it is part of
+// the mapped file. In a writable transaction, and in a database in memory, it may not
+// be: then nothing tells of the store, and it can be committed.
+//
+// When the transaction has ended, or the bucket has been deleted in it, lookups find
+// nothing: Get, At, Bucket and the moves of cursors return nil, Len, Count and Rank 0,
+// and iterators end at once. What returns an error returns ErrTxClosed or
+// ErrBucketNotFound.
+//
+// Every change of a bucket can return ErrTxClosed, ErrTxNotWritable in a read-only
+// transaction, ErrBucketNotFound if the bucket has been deleted, and Tx.Err if there is
+// one. A change that fails halfway becomes Tx.Err itself: with ErrCorrupt or ErrFault,
+// and, where changes go to the file early (Options.MaxDirty), with ErrNoSpace,
+// ErrMaxSizeReached or ErrLatched.
 type Bucket struct {
 	compatBucket
 	tx       *Tx
@@ -97,7 +111,7 @@ func (b *Bucket) guardedGet(key []byte) (value []byte, flags byte, err error) {
 // empty slice for an empty value. The slice is valid until the transaction ends
 // and must not be modified. Damage of the file makes Get leave the function given
 // to View or Update; in a transaction begun by hand Get returns nil and Tx.Err
-// tells.
+// tells. After the transaction has ended it returns nil.
 func (b *Bucket) Get(key []byte) []byte {
 	v, flags := b.lookup(key)
 	if flags&btree.FlagBucket != 0 {
@@ -108,10 +122,13 @@ func (b *Bucket) Get(key []byte) []byte {
 }
 
 // GetMany looks up every key and puts its value, as Get returns it, into values at
-// the same index; values must be at least as long as keys. In a bucket larger than
-// the processor's caches the lookups wait for memory together, which takes about
-// half the time of one Get after another.
+// the same index. It panics if values is shorter than keys; what it has beyond their
+// number is left alone. In a bucket larger than the processor's caches the lookups wait
+// for memory together, which takes about half the time of one Get after another.
 func (b *Bucket) GetMany(keys [][]byte, values [][]byte) {
+	if len(values) < len(keys) {
+		panic(fmt.Sprintf("folio: GetMany of %d keys with room for %d values", len(keys), len(values)))
+	}
 	values = values[:len(keys)]
 	clear(values)
 	if b.usable() != nil {
@@ -130,9 +147,9 @@ func (b *Bucket) GetMany(keys [][]byte, values [][]byte) {
 	})
 }
 
-// Put sets the value of key. Both are copied. It returns ErrKeyRequired,
-// ErrKeyTooLarge, ErrValueTooLarge, ErrIncompatibleValue if key is a bucket, and
-// ErrTxNotWritable in a read-only transaction.
+// Put sets the value of key. Both are copied. Errors are those of every change (see
+// Bucket: ErrTxClosed, ErrTxNotWritable and others), ErrKeyRequired, ErrKeyTooLarge,
+// ErrValueTooLarge, and ErrIncompatibleValue if key is a bucket.
 func (b *Bucket) Put(key, value []byte) error {
 	if err := b.changeable(); err != nil {
 		return err
@@ -148,7 +165,8 @@ func (b *Bucket) Put(key, value []byte) error {
 
 // Reserve sets the value of key to n bytes and returns them, to be filled in
 // place: an encoder can write there directly. They are undefined before, and may
-// be written until the next change of the database. Errors are those of Put.
+// be written until the next change of the database. Errors are those of Put; a
+// negative n is ErrValueTooLarge, as one beyond MaxValueSize is.
 func (b *Bucket) Reserve(key []byte, n int) ([]byte, error) {
 	if err := b.changeable(); err != nil {
 		return nil, err
@@ -181,8 +199,9 @@ func checkKey(key []byte) error {
 	return nil
 }
 
-// Delete removes key. A key that is not there is no error; a bucket is
-// ErrIncompatibleValue.
+// Delete removes key. A key that is not there is no error. Errors are those of every
+// change (see Bucket: ErrTxClosed, ErrTxNotWritable and others), and
+// ErrIncompatibleValue if key is a bucket.
 func (b *Bucket) Delete(key []byte) error {
 	if err := b.changeable(); err != nil {
 		return err
@@ -194,8 +213,10 @@ func (b *Bucket) Delete(key []byte) error {
 }
 
 // DeleteRange removes the keys in [lo, hi) and returns how many there were; nil
-// is unbounded. Pages that go as a whole are not read. If there is a nested
-// bucket in the range, nothing is removed and the error is ErrIncompatibleValue.
+// is unbounded. If lo is not before hi there are none, which is no error. Pages that go
+// as a whole are not read. If there is a nested bucket in the range, nothing is removed
+// and the error is ErrIncompatibleValue. Other errors are those of every change (see
+// Bucket: ErrTxClosed, ErrTxNotWritable and others).
 func (b *Bucket) DeleteRange(lo, hi []byte) (n uint64, err error) {
 	if err := b.changeable(); err != nil {
 		return 0, err
@@ -208,7 +229,7 @@ func (b *Bucket) DeleteRange(lo, hi []byte) (n uint64, err error) {
 }
 
 // Len returns the number of keys in the bucket, nested buckets among them, each
-// counted as one. It costs nothing.
+// counted as one; 0 after the transaction has ended. It costs nothing.
 func (b *Bucket) Len() uint64 {
 	if b.usable() != nil {
 		return 0
@@ -217,12 +238,13 @@ func (b *Bucket) Len() uint64 {
 }
 
 // Count returns the number of keys in [lo, hi), nil being unbounded, in
-// O(log n).
+// O(log n). It is 0 if lo is not before hi, and after the transaction has ended.
 func (b *Bucket) Count(lo, hi []byte) uint64 {
 	return b.number(func() (uint64, error) { return b.tree.Count(lo, hi) })
 }
 
-// Rank returns the number of keys before key, which need not exist, in O(log n).
+// Rank returns the number of keys before key, which need not exist, in O(log n); 0
+// after the transaction has ended.
 func (b *Bucket) Rank(key []byte) uint64 {
 	return b.number(func() (uint64, error) { return b.tree.Rank(key) })
 }
@@ -243,15 +265,17 @@ func (b *Bucket) number(fn func() (uint64, error)) (n uint64) {
 }
 
 // At returns the i-th key in order, counted from 0, and its value, in O(log n);
-// nil past the end. The value of a bucket is nil.
+// nil past the end, and after the transaction has ended. The value of a bucket is nil.
 func (b *Bucket) At(i uint64) (key, value []byte) {
 	return b.Cursor().At(i)
 }
 
-// Sequence returns the bucket's current sequence number, without changing it.
+// Sequence returns the bucket's current sequence number, without changing it; after
+// the transaction has ended, what it was then.
 func (b *Bucket) Sequence() uint64 { return b.sequence }
 
-// SetSequence sets the bucket's sequence number.
+// SetSequence sets the bucket's sequence number. Errors are those of every change (see
+// Bucket): ErrTxClosed, ErrTxNotWritable and ErrBucketNotFound, or Tx.Err.
 func (b *Bucket) SetSequence(v uint64) error {
 	if err := b.changeable(); err != nil {
 		return err
@@ -261,7 +285,8 @@ func (b *Bucket) SetSequence(v uint64) error {
 	return nil
 }
 
-// NextSequence increments the bucket's sequence number and returns it.
+// NextSequence increments the bucket's sequence number and returns it. Errors are those
+// of SetSequence.
 func (b *Bucket) NextSequence() (uint64, error) {
 	if err := b.changeable(); err != nil {
 		return 0, err

@@ -20,6 +20,10 @@ import (
 // Open opens. Other transactions go on meanwhile. Pages that are free in the
 // snapshot are written as zeroes. In a writable transaction the copy is of the
 // state before it. It returns the number of bytes written, which is Size.
+//
+// Pages are copied as they are, and not verified: damage of the file is in the copy as
+// well. Only the list of free pages must be whole. Check the copy (Tx.Check, kvctl
+// check) before an older one is given up for it.
 func (tx *Tx) WriteTo(w io.Writer) (n int64, err error) {
 	if tx.db == nil {
 		return 0, ErrTxClosed
@@ -109,7 +113,8 @@ func writeZeros(w io.Writer, buf []byte, n int64) error {
 // CopyFile writes the database as the transaction sees it to the file path, which
 // is created with permissions mode (before umask) or replaced, and makes it
 // durable. The file appears under its name only when it is complete. What is not a
-// regular file, a pipe or a device, is written to instead.
+// regular file, a pipe or a device, is written to instead. As with WriteTo, nothing is
+// verified: check the copy. A damaged one replaces a good one as any other does.
 func (tx *Tx) CopyFile(path string, mode os.FileMode) error {
 	if tx.db == nil {
 		return ErrTxClosed

@@ -17,6 +17,9 @@ import (
 // Next returns the first key behind the one it was on, Prev the last one before
 // it, whether that one is still there or not. Behind the last or before the first
 // key it returns nil and stays on that key.
+//
+// All moves return nil after the transaction has ended, or once the bucket has been
+// deleted.
 type Cursor struct {
 	compatCursor
 	bucket *Bucket
@@ -143,7 +146,7 @@ func (c *Cursor) At(i uint64) (key, value []byte) {
 
 // Delete removes the key that the cursor is on. Next then returns the key behind
 // it. On a nested bucket it returns ErrIncompatibleValue; on no key it does
-// nothing.
+// nothing. Other errors are those of every change (see Bucket).
 func (c *Cursor) Delete() error {
 	if err := c.bucket.changeable(); err != nil {
 		return err
@@ -157,14 +160,15 @@ func (c *Cursor) Delete() error {
 // All iterates over all keys and values of the bucket in order. The iterators
 // follow the rules of Cursor: the bucket may be changed meanwhile. An error ends
 // them, as it does Cursor: inside View and Update it becomes the error of the
-// call, else see Tx.Err.
+// call, else see Tx.Err. After the transaction has ended there is nothing to iterate over.
 func (b *Bucket) All() iter.Seq2[[]byte, []byte] { return b.Range(nil, nil) }
 
 // Backward iterates over all keys and values of the bucket from the last to the
 // first.
 func (b *Bucket) Backward() iter.Seq2[[]byte, []byte] { return b.RangeBackward(nil, nil) }
 
-// Range iterates over the keys in [lo, hi) in order; nil is unbounded.
+// Range iterates over the keys in [lo, hi) in order; nil is unbounded. If lo is not
+// before hi there are none.
 func (b *Bucket) Range(lo, hi []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		c := b.Cursor()
@@ -179,7 +183,7 @@ func (b *Bucket) Range(lo, hi []byte) iter.Seq2[[]byte, []byte] {
 }
 
 // RangeBackward iterates over the keys in [lo, hi) from the last to the first;
-// nil is unbounded.
+// nil is unbounded. If lo is not before hi there are none.
 func (b *Bucket) RangeBackward(lo, hi []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		c := b.Cursor()

@@ -152,10 +152,13 @@ func (db *DB) reader(snap *snapshot) reader {
 }
 
 // BeginContext is Begin that gives up waiting for another write transaction when ctx
-// is done. It then returns the cause. Once the transaction has begun, ctx means
-// nothing to it.
+// is done, and returns the cause. If ctx is done already, nothing is begun, a read-only
+// transaction neither. Once the transaction has begun, ctx means nothing to it.
 func (db *DB) BeginContext(ctx context.Context, writable bool) (*Tx, error) {
 	if !writable {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return db.beginRead()
 	}
 	if err := db.lockWriter(ctx); err != nil {
@@ -183,7 +186,12 @@ func (db *DB) TryBegin() (*Tx, error) {
 	return db.beginByHand()
 }
 
+// lockWriter takes the writer lock, and the turn before it, unless ctx is done: a lock
+// that is free would not look at it.
 func (db *DB) lockWriter(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if db.opts.ReadOnly {
 		return ErrDatabaseReadOnly
 	}
@@ -264,7 +272,8 @@ func (db *DB) Update(fn func(*Tx) error) error {
 }
 
 // UpdateContext is Update that gives up waiting for another write transaction when
-// ctx is done, and returns the cause. Once fn has been called, ctx means nothing.
+// ctx is done, and returns the cause; if it is done already, fn is not called. Once fn
+// has been called, ctx means nothing: the commit waits for its flush.
 func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
 	if err := db.lockWriter(ctx); err != nil {
 		return err
@@ -287,6 +296,9 @@ func (db *DB) UpdateContext(ctx context.Context, fn func(*Tx) error) error {
 // commits, it notes in the file that nothing is in flight, which costs a flush, and
 // makes what was committed with less than DurabilityFull durable. If it cannot, it
 // returns an error, and the database is closed. Closing a closed database does nothing.
+//
+// Inside View, Update or Batch, and in a goroutine that has a transaction open, Close
+// waits for ever: for a transaction that ends when Close has returned.
 func (db *DB) Close() error {
 	db.turns.close()
 	_ = db.writer.lock(context.Background()) // no error: this context is never done

@@ -29,9 +29,13 @@
 //
 // Keys and values that folio returns are parts of the mapped file, or of the
 // transaction's memory. They stay unchanged until the transaction ends, in a
-// writable one too; they must not be modified, which faults, and must not be used
-// afterwards. Copy what shall live longer, with bytes.Clone. Keys and values given
-// to folio are copied.
+// writable one too; they must not be modified, and must not be used afterwards. Copy
+// what shall live longer, with bytes.Clone. Keys and values given to folio are copied.
+//
+// A store through a slice of the mapped file faults. In a writable transaction a slice
+// can be part of a changed page in the heap instead: there a store faults nowhere and
+// can silently change what is committed, of this key or of others. A database in memory
+// has no mapped file, so a store through any slice goes unnoticed.
 //
 // # Concurrency
 //
@@ -55,7 +59,9 @@
 //
 // # Damage
 //
-// Every page carries a checksum, which is verified when the page is first read.
+// Every page carries a checksum, which is verified when the page is first read. The
+// bytes of values longer than 256 KiB are verified by [Tx.Check] and [Tx.Scrub], and at
+// reads only if [Options].Verify says so; see [VerifyFirst].
 // Damage, and faults of the disk, end View and Update with an error that wraps
 // [ErrCorrupt] or [ErrFault] and names the page; see Tx.Err for transactions begun
 // by hand. No content of a file makes folio panic, or read outside of the file.

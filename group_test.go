@@ -359,9 +359,32 @@ func TestGroupContext(t *testing.T) {
 	}
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, g.Update(putKey("1")))
+}
+
+// TestContextDone: what is done already begins nothing, though nothing is in its way.
+func TestContextDone(t *testing.T) {
+	g := openGroup(t, nil)
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
 	r, err := g.BeginContext(ctx, false)
-	require.NoError(t, err, "readers do not wait")
+	require.NoError(t, err)
+	defer r.Rollback()
+	require.NoError(t, g.UpdateContext(ctx, putKey("1")))
+	cancel(cause)
+	require.Equal(t, cause, g.UpdateContext(ctx, putKey("2")))
+	for _, writable := range []bool{true, false} {
+		tx, err := g.BeginContext(ctx, writable)
+		if err == nil {
+			require.NoError(t, tx.Rollback())
+		}
+		require.Equal(t, cause, err, "writable: %v", writable)
+	}
+	require.Equal(t, 1, g.Stats().OpenTxN, "the reader that was begun before")
 	require.NoError(t, r.Rollback())
+	tx, err := g.TryBegin()
+	require.NoError(t, err, "the lock was let go")
+	require.NoError(t, tx.Rollback())
+	require.Len(t, g.keys(), 1)
 }
 
 // TestGroupSlowReader: the callback may use the database, whoever writes the group.

@@ -12,7 +12,8 @@ import (
 	"github.com/foliodb/folio/internal/page"
 )
 
-// Bucket returns the nested bucket name, or nil if there is none.
+// Bucket returns the nested bucket name, or nil if there is none, or if the transaction
+// has ended.
 //
 // Programs go the way from the top for each key that they look up, so a bucket
 // remembers the one that was opened last in it. In a reader, several goroutines may get
@@ -72,7 +73,8 @@ func (b *Bucket) adopt(c *Bucket) {
 	b.children.add(c)
 }
 
-// CreateBucket creates the nested bucket name and returns it. Errors are
+// CreateBucket creates the nested bucket name and returns it. Errors are those of
+// every change (see Bucket: ErrTxClosed, ErrTxNotWritable and others),
 // ErrBucketNameRequired, ErrKeyTooLarge, ErrBucketExists, ErrIncompatibleValue if
 // name is a key with a value, and ErrBucketTooDeep.
 func (b *Bucket) CreateBucket(name []byte) (*Bucket, error) {
@@ -132,8 +134,9 @@ func (b *Bucket) openOrCreate(name []byte) (c *Bucket, existed bool, err error) 
 }
 
 // DeleteBucket removes the nested bucket name with everything in it, and gives
-// its pages back. Errors are ErrBucketNotFound, and ErrIncompatibleValue if name
-// is a key with a value.
+// its pages back. Buckets opened on it, and below it, are of no use from then on.
+// Errors are those of every change (see Bucket: ErrTxClosed, ErrTxNotWritable and
+// others), ErrBucketNotFound, and ErrIncompatibleValue if name is a key with a value.
 func (b *Bucket) DeleteBucket(name []byte) error {
 	if err := b.changeable(); err != nil {
 		return err
@@ -200,12 +203,21 @@ func (b *Bucket) forget() {
 	b.children = children{}
 }
 
-// MoveBucket moves the nested bucket name from b to dst, under the same name.
-// Errors are those of DeleteBucket and CreateBucket, ErrSameBuckets and
-// ErrDifferentDB. A bucket cannot be moved into itself: ErrSameBuckets.
+// MoveBucket moves the nested bucket name from b to dst, under the same name. Buckets
+// opened on it stay valid. Errors are those of every change (see Bucket: ErrTxClosed,
+// ErrTxNotWritable and others), of b and of dst; ErrBucketNotFound if there is no
+// bucket name, or dst is nil; ErrBucketExists; ErrIncompatibleValue if name is a key
+// with a value, here or there; ErrBucketTooDeep; ErrDifferentDB if dst belongs to
+// another transaction; and ErrSameBuckets, also for a bucket that would get into
+// itself. For moves from and to the top level there is Tx.MoveBucket.
 func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
 	if err := b.changeable(); err != nil {
 		return err
+	}
+	// Bucket returns nil for a bucket that is not there. The top level would be a
+	// surprise.
+	if dst == nil {
+		return ErrBucketNotFound
 	}
 	if err := dst.changeable(); err != nil {
 		return err

@@ -47,16 +47,7 @@ func openFS(fsys vfs.FS, path string, mode os.FileMode, o Options) (*DB, error) 
 	if path == "" && !o.InMemory {
 		return nil, errors.New("folio: open: the path is empty")
 	}
-	if ps := o.pageSize(); ps < page.MinSize || ps > page.MaxSize || ps&(ps-1) != 0 {
-		return nil, fmt.Errorf("folio: page size %d: it must be a power of two from %d to %d", ps, page.MinSize, page.MaxSize)
-	}
-	if o.InitialSize < 0 || o.MaxSize < 0 || o.MaxSize > 0 && o.InitialSize > o.MaxSize {
-		return nil, fmt.Errorf("folio: initial size %d, maximum size %d: they do not go together", o.InitialSize, o.MaxSize)
-	}
-	if o.Sharing < ShareReaders || o.Sharing > ShareNothing {
-		return nil, fmt.Errorf("folio: there is no sharing %d", o.Sharing)
-	}
-	if err := o.Durability.check(); err != nil {
+	if err := o.check(); err != nil {
 		return nil, err
 	}
 	db := &DB{

@@ -1,6 +1,7 @@
 package folio
 
 import (
+	"fmt"
 	"os"
 	"time"
 
@@ -31,7 +32,7 @@ type VerifyMode int
 const (
 	// VerifyFirst checks a page when this process reads it for the first time,
 	// and the data of a long value if it is at most 256 KiB; longer ones are
-	// checked by Tx.Check.
+	// checked by Tx.Check and Tx.Scrub, and until then damage in them is read as it is.
 	VerifyFirst VerifyMode = iota
 	// VerifyFirstFull checks long values of any length as well, which reads all
 	// of a value when any of it is asked for.
@@ -41,10 +42,12 @@ const (
 	VerifyAlways
 )
 
-// Options are the options of Open. The zero value, or nil, means the defaults.
+// Options are the options of Open. The zero value, or nil, means the defaults. Values
+// that make no sense, negative sizes among them, are errors of Open.
 type Options struct {
 	// Timeout is how long to wait in Open for handles that have the file open and
-	// that this one does not go with (Sharing): zero waits for ever.
+	// that this one does not go with (Sharing): zero waits for ever, and less does not
+	// wait.
 	Timeout time.Duration
 
 	// ReadOnly opens the file for reading: nothing is written to it. Others may
@@ -67,7 +70,8 @@ type Options struct {
 	InitialSize int64
 
 	// MaxSize is the size in bytes beyond which the file does not grow; commits
-	// that need more fail with ErrMaxSizeReached. Zero is no limit.
+	// that need more fail with ErrMaxSizeReached. Zero is no limit. Less than two
+	// pages, which an empty database has, is an error.
 	MaxSize int64
 
 	// TwoFlushes makes every commit flush twice, first the data, then the meta
@@ -117,6 +121,40 @@ type Options struct {
 
 // DefaultOptions is what Open uses for nil.
 var DefaultOptions = &Options{}
+
+// check returns what is wrong with the options, whatever the file is like. A number that
+// nobody can have meant is an error and no default: it comes of a slip, or of a sum.
+func (o *Options) check() error {
+	ps := o.pageSize()
+	if ps < page.MinSize || ps > page.MaxSize || ps&(ps-1) != 0 {
+		return fmt.Errorf("folio: page size %d: it must be a power of two from %d to %d", ps, page.MinSize, page.MaxSize)
+	}
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{
+		{"InitialSize", o.InitialSize}, {"MaxSize", o.MaxSize}, {"MaxDirty", o.MaxDirty},
+		{"FlushInterval", int64(o.FlushInterval)}, {"FlushBytes", o.FlushBytes},
+		{"SlowReaderAge", int64(o.SlowReaderAge)}, {"SlowReaderBytes", o.SlowReaderBytes},
+	} {
+		if n.value < 0 {
+			return fmt.Errorf("folio: Options.%s is negative: %d", n.name, n.value)
+		}
+	}
+	if least := int64(ps) * page.NumMetas; o.MaxSize > 0 && o.MaxSize < least {
+		return fmt.Errorf("folio: maximum size %d: an empty database has %d bytes", o.MaxSize, least)
+	}
+	if o.MaxSize > 0 && o.InitialSize > o.MaxSize {
+		return fmt.Errorf("folio: initial size %d, maximum size %d: they do not go together", o.InitialSize, o.MaxSize)
+	}
+	if o.Sharing < ShareReaders || o.Sharing > ShareNothing {
+		return fmt.Errorf("folio: there is no sharing %d", o.Sharing)
+	}
+	if o.Verify < VerifyFirst || o.Verify > VerifyAlways {
+		return fmt.Errorf("folio: there is no verify mode %d", o.Verify)
+	}
+	return o.Durability.check()
+}
 
 func (o *Options) pageSize() int {
 	if o.PageSize == 0 {

@@ -11,7 +11,8 @@ import (
 	"github.com/foliodb/folio/internal/page"
 )
 
-// PageUse says what a page, or a run of pages, is used for.
+// PageUse says what a page, or a run of pages, is used for. Its bytes are copies and may be
+// kept; those of one bucket share them, so they must not be modified.
 type PageUse struct {
 	ID    int // the first page
 	Pages int

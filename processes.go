@@ -149,11 +149,11 @@ func (db *DB) attach(wait func() error) (err error) {
 }
 
 // patience returns a function that waits a little, or returns ErrTimeout once
-// Options.Timeout is over.
+// Options.Timeout is over. A negative one is what is left of a deadline that has passed.
 func (db *DB) patience() func() error {
 	start, pause := time.Now(), time.Millisecond
 	return func() error {
-		if t := db.opts.Timeout; t > 0 && time.Since(start) >= t {
+		if t := db.opts.Timeout; t != 0 && time.Since(start) >= t {
 			return ErrTimeout
 		}
 		time.Sleep(pause)

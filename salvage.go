@@ -38,7 +38,7 @@ import (
 // SalvageOptions are the options of Salvage. The zero value, or nil, is fine.
 type SalvageOptions struct {
 	// Timeout is how long to wait for a process that has the file open for
-	// writing: zero waits for ever.
+	// writing: zero waits for ever, and less does not wait.
 	Timeout time.Duration
 	// CurrentOnly takes nothing that may be out of date: no older versions of
 	// damaged leaves.
@@ -68,7 +68,8 @@ type SalvageReport struct {
 	Orphans  []SalvageOrphan
 }
 
-// SalvageLoss is a damage, and what it costs.
+// SalvageLoss is a damage, and what it costs. Its bytes are copies; losses in one
+// bucket share those of its path.
 type SalvageLoss struct {
 	// Bucket is the path of the bucket, nil for damage outside of all buckets.
 	Bucket [][]byte

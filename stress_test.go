@@ -113,7 +113,7 @@ func (s *stress) step(rnd *rand.Rand, w int) (bool, error) {
 		return err == nil, err
 	case 7:
 		ctx, cancel := context.WithCancelCause(context.Background())
-		cancel(errGivenUp)
+		go cancel(errGivenUp) // before it waits, while it does, or after it
 		done, err := s.byHand(rnd, w, func() (*folio.Tx, error) { return s.BeginContext(ctx, true) })
 		if err == errGivenUp {
 			err = nil

@@ -103,8 +103,18 @@ func (tx *Tx) expose() {
 }
 
 // ID returns the transaction's number: for a read-only one that of the commit it
-// sees, for a writable one the number that its commit will have. Where int has 32 bits
-// it is cut to these, and can be negative; the signature is bbolt's.
+// sees, for a writable one its own. Readers see the latter or a higher one, for
+// transactions that share a flush have the number of the last of them. It is -1 when
+// the transaction has ended.
+//
+// Later commits have higher numbers, but not the next ones. After each Open the first
+// one is 2^20 higher than the newest before, so that no number of an attempt that a
+// crash cut off comes again; and the first one of a session that is not flushed
+// (Durability) goes on from a number drawn at random, 2^32 or more ahead. What changes
+// nothing has no number of its own.
+//
+// Where int has 32 bits the number is cut to these: it can be negative, and smaller
+// than the one before. The signature is bbolt's.
 func (tx *Tx) ID() int {
 	if tx.db == nil {
 		return -1
@@ -137,7 +147,8 @@ func (tx *Tx) Err() error { return tx.err }
 // Cursor returns a cursor over the top-level buckets; their values are nil.
 func (tx *Tx) Cursor() *Cursor { return tx.root.Cursor() }
 
-// Bucket returns the top-level bucket name, or nil if there is none.
+// Bucket returns the top-level bucket name, or nil if there is none, or if the
+// transaction has ended.
 func (tx *Tx) Bucket(name []byte) *Bucket { return tx.root.Bucket(name) }
 
 // CreateBucket creates a top-level bucket; see Bucket.CreateBucket.
@@ -153,7 +164,8 @@ func (tx *Tx) CreateBucketIfNotExists(name []byte) (*Bucket, error) {
 func (tx *Tx) DeleteBucket(name []byte) error { return tx.root.DeleteBucket(name) }
 
 // MoveBucket moves the bucket child from src to dst, nil standing for the top
-// level; see Bucket.MoveBucket.
+// level; see Bucket.MoveBucket. What Tx.Bucket returns for a bucket that is not there
+// is nil as well: look at it first.
 func (tx *Tx) MoveBucket(child []byte, src, dst *Bucket) error {
 	if src == nil {
 		src = &tx.root

@@ -99,7 +99,8 @@ func (b *Bucket) missing(key []byte, err error) error {
 }
 
 // MoveBucket moves the nested bucket key to dst. Where several things are wrong, the
-// error is the one that bbolt finds first.
+// error is the one that bbolt finds first. A nil dst, with which bbolt panics, is
+// ErrBucketNotFound.
 func (b *Bucket) MoveBucket(key []byte, dst *Bucket) error {
 	if b == dst && b.Tx().DB() != nil && b.Writable() && b.Folio().Bucket(key) == nil {
 		if b.Get(key) != nil {

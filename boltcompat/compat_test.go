@@ -180,6 +180,10 @@ func TestMaxSize(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, grow(0, 8<<20))
+	path = filepath.Join(t.TempDir(), "new.db")
+	if err := grow(1, 1); !errors.Is(err, berrors.ErrMaxSizeReached) { // Open says nothing
+		t.Error(err)
+	}
 }
 
 // TestNoSync looks at flushes: there are none while NoSync is set, whenever that was.

@@ -58,7 +58,9 @@ func (db *DB) open(path string, mode os.FileMode, o *Options) error {
 		fo.PageSize = pageSize(o.PageSize)
 	}
 	if o.MaxSize > 0 {
-		fo.MaxSize = max(int64(o.MaxSize), size)
+		// Less than an empty database has is an error of folio's, and none of bbolt's.
+		least := metaPages * int64(max(fo.PageSize, minPageSize))
+		fo.MaxSize = max(int64(o.MaxSize), size, least)
 	}
 	fdb, err := folio.Open(path, mode, &fo)
 	if err != nil {

@@ -32,7 +32,7 @@ const (
 // folio does not have, or does anyway; README.md says more.
 type Options struct {
 	// Timeout is how long to wait for another process to close the file: zero
-	// waits for ever.
+	// waits for ever, and less does not wait.
 	Timeout time.Duration
 
 	NoGrowSync      bool         // no effect
