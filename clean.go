@@ -29,17 +29,6 @@ const (
 	longExtent = freelist.WindowPages / 2
 	cleanAbove = freelist.WindowPages / 2
 
-	// siblingsLeast is how many children the branches above a changed leaf must have. A
-	// window becomes empty when a branch above each of its pages has been changed, and for
-	// that takes a part of the life of a page that is about four divided by their number.
-	// Meanwhile its free pages are of no use. Where there are many buckets of a few leaves,
-	// it would take nearly a whole life, and pages would be moved for ever without effect.
-	siblingsLeast = 16
-
-	// youngPart is what part of the free pages must have been written since a page has
-	// been, for it to be moved: what is younger may be changed soon anyway.
-	youngPart = 4
-
 	// cleanLeast is how many pages a commit must have to move others. Smaller ones, if
 	// there are no runs among them, go into one piece, wherever there is room.
 	cleanLeast = apartPages + 1
@@ -120,9 +109,6 @@ func (c *commit) movable() int {
 	if n < cleanLeast || spare < uint64(n) || free < 4*c.list.Pending() {
 		return 0
 	}
-	if c.siblings() < siblingsLeast*len(c.leaves) && !c.mostlyFree() {
-		return 0
-	}
 	want := uint64(c.meta.HighWater) / reservePart
 	if c.mostlyFree() {
 		want = free
@@ -141,20 +127,14 @@ func (c *commit) movable() int {
 	return int(min(budget, spare/2))
 }
 
-// young returns how many transactions old pages must be to be moved.
+// young returns how many transactions old pages must be to be moved: so many that as many
+// pages as are free have been written since. What is younger may be changed soon anyway.
+// And where pages are moved without effect, they are not moved again and again: a window
+// becomes empty when a branch above each of its pages has been changed, and of the branches
+// of many small buckets some have not been for long.
 func (c *commit) young() page.TxID {
 	each := c.txid - c.base.meta.TxID
-	return each * page.TxID(c.list.Free()/(youngPart*max(c.pages, 1)))
-}
-
-// siblings returns how many children the lowest branches have that the commit changes.
-func (c *commit) siblings() (n int) {
-	for _, i := range c.branches {
-		if p := page.Page(c.s.dirty[i].buf); p.Level() == 1 && btree.ChildFlags(p, 0)&btree.FlagBucket == 0 {
-			n += p.Count()
-		}
-	}
-	return n
+	return each * page.TxID(c.list.Free()/max(c.pages, 1))
 }
 
 // inTheWay tells whether page id, which is in the zone, is what the branches of this commit

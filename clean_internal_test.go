@@ -155,8 +155,8 @@ func TestManyBuckets(t *testing.T) {
 	}
 	after := db.Stats()
 	d := after.Sub(&before)
-	require.Less(t, d.TxStats.Pages, int64(66*commits)) // 56 a commit when this was written; 74 with moves, 242 with young pages
-	require.Less(t, d.Writes, uint64(9*commits))        // 5.4; 4.7, 17.5
+	require.Less(t, d.TxStats.Pages, int64(90*commits)) // 60 a commit when this was written; 242 with young pages
+	require.Less(t, d.Writes, uint64(7*commits))        // 3.4; 17.5
 }
 
 // TestYoungStay: what has been written lately is not moved. Where many keys are changed again
