@@ -12,9 +12,12 @@ import (
 )
 
 // kvctl runs kvctl and returns what it prints.
-func kvctl(args ...string) (code int, stdout, stderr string) {
+func kvctl(args ...string) (code int, stdout, stderr string) { return kvctlIn("", args...) }
+
+// kvctlIn is kvctl with an input.
+func kvctlIn(input string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = run(args, strings.NewReader(""), &out, &errs)
+	code = run(args, strings.NewReader(input), &out, &errs)
 	return code, out.String(), errs.String()
 }
 

@@ -3,12 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/foliodb/folio"
@@ -36,7 +35,12 @@ are none. Keys that exist get the new value.
   tsv    key, tab, value, written as kvctl --help says; see --literal
   jsonl  an object a line: "key" and "value", or "key_hex" and "value_hex";
          "path" names a bucket below BUCKET. A value that is no string is kept as
-         the JSON that it is.
+         the JSON that it is: null is the text null. What JSON cannot say, bytes
+         that are not UTF-8, must be in hex. "bucket" and "keys" are what scan
+         prints; other fields, and lines without a value, are errors.
+
+Lines that scan prints of nested buckets, of which it does not print what is in them,
+are left out, and counted on stderr: scan and load those buckets as well.
 
 An error names the line. What was committed before it stays: loading the same input
 again does no harm. Input in the order of its keys loads fastest.`,
@@ -93,6 +97,9 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 		return err
 	}
 	fmt.Fprintf(e.out, "%s loaded into %s in %.1f s\n", plural(l.done, "key"), formatPath(path), time.Since(start).Seconds())
+	if l.buckets > 0 {
+		fmt.Fprintf(e.err, "kvctl: %s left out, with what is in them: scan and load each of them as well\n", plural(l.buckets, "nested bucket"))
+	}
 	return nil
 }
 
@@ -117,10 +124,17 @@ func (f *loadFlags) parser(input string) (func([]byte) (pairToLoad, error), erro
 type pairToLoad struct {
 	path       [][]byte // below the bucket
 	key, value []byte
+	bucket     bool // it is what scan prints of a bucket: nothing to put
 }
+
+// bucketLine is what scan prints of a nested bucket; keys have a tab behind them.
+var bucketLine = regexp.MustCompile(`/  \([0-9,]+ keys?\)$`)
 
 func (f *loadFlags) parseTSV(line []byte) (p pairToLoad, err error) {
 	key, value, ok := bytes.Cut(line, []byte("\t"))
+	if !ok && !f.literal && bucketLine.Match(line) {
+		return pairToLoad{bucket: true}, nil
+	}
 	if !ok {
 		return p, fail(exitError, "no tab between key and value: --format lines takes whole lines as keys")
 	}
@@ -137,54 +151,17 @@ func (f *loadFlags) parseTSV(line []byte) (p pairToLoad, err error) {
 	return p, err
 }
 
-func parseJSONL(line []byte) (p pairToLoad, err error) {
-	var r struct {
-		record
-		Value json.RawMessage `json:"value"`
-	}
-	if err := json.Unmarshal(line, &r); err != nil {
-		return p, fail(exitError, "not the JSON of a key: %v", err)
-	}
-	if r.Bucket {
-		return p, fail(exitError, "a bucket, not a key: load its keys with a \"path\"")
-	}
-	if p.path, err = parsePath(r.Path); err != nil {
-		return p, err
-	}
-	switch {
-	case r.Key != nil && r.KeyHex == nil:
-		p.key = []byte(*r.Key)
-	case r.KeyHex != nil && r.Key == nil:
-		if p.key, err = hex.DecodeString(*r.KeyHex); err != nil {
-			return p, fail(exitError, "key_hex: %v", err)
-		}
-	default:
-		return p, fail(exitError, `neither "key" nor "key_hex", or both`)
-	}
-	var text string
-	switch {
-	case r.ValueHex != nil:
-		if p.value, err = hex.DecodeString(*r.ValueHex); err != nil {
-			return p, fail(exitError, "value_hex: %v", err)
-		}
-	case json.Unmarshal(r.Value, &text) == nil:
-		p.value = []byte(text)
-	default:
-		p.value = r.Value
-	}
-	return p, nil
-}
-
 // loader is one run of load.
 type loader struct {
-	update func(*folio.DB, func(*folio.Tx) error) error
-	path   [][]byte
-	parse  func([]byte) (pairToLoad, error)
-	batch  int
-	in     *bufio.Reader
-	bar    *progressbar.ProgressBar
-	line   int // read so far
-	done   int // committed
+	update  func(*folio.DB, func(*folio.Tx) error) error
+	path    [][]byte
+	parse   func([]byte) (pairToLoad, error)
+	batch   int
+	in      *bufio.Reader
+	bar     *progressbar.ProgressBar
+	line    int // read so far
+	done    int // committed
+	buckets int // lines of nested buckets, left out
 }
 
 // batchBytes ends a transaction early if lines are long.
@@ -232,6 +209,10 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		p, err := l.parse(line)
 		if err != nil {
 			return n, size, false, err
+		}
+		if p.bucket {
+			l.buckets++
+			continue
 		}
 		into := b
 		if len(p.path) > 0 {

@@ -40,8 +40,10 @@ line. A nested bucket has no value.
   hex   the same in hex digits
   json  an object: key and value, or key_hex and value_hex where they are not UTF-8
 
-The text and json formats are what kvctl load reads. --offset does not walk over
-what it leaves out.`,
+The text and json formats are what kvctl load reads, without --keys. It leaves out the
+lines of nested buckets, which end in their number of keys, or have "bucket": what is in
+them must be scanned and loaded by itself. --offset does not walk over what it leaves
+out.`,
 		Example: `  kvctl scan my.folio
   kvctl scan my.folio /users --prefix a
   kvctl scan my.folio /log --from 2024-01-01 --to 2024-02-01 --reverse --limit 10
