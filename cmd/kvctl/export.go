@@ -29,10 +29,7 @@ but for values of 2,147,483,647 bytes, which are one too long.`,
 }
 
 func (e *env) exportBolt(file, to string) error {
-	if err := isFile(file); err != nil {
-		return err
-	}
-	info, err := os.Stat(file)
+	info, err := existing(file)
 	if err != nil {
 		return err
 	}

@@ -35,10 +35,7 @@ kvctl export does the reverse.`,
 }
 
 func (e *env) importBolt(from, file string) error {
-	if err := isFile(from); err != nil {
-		return err
-	}
-	info, err := os.Stat(from)
+	info, err := regularFile(from)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestSalvageMode: what only its owner could read is not shown to all.
+func TestSalvageMode(t *testing.T) {
+	dir := t.TempDir()
+	file, saved := filepath.Join(dir, "t.folio"), filepath.Join(dir, "new.folio")
+	if code, _, stderr := kvctl("put", file, "/b", "k", "v", "--create"); code != 0 {
+		t.Fatal(stderr)
+	}
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := kvctl("salvage", file, saved); code != 0 {
+		t.Fatal(stderr)
+	}
+	if info, err := os.Stat(saved); err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(info.Mode(), err)
+	}
+}
+
+// TestEmptyFile: an empty file is made a database by nobody who was not asked to.
+func TestEmptyFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "t.folio")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"info", file}, {"get", file, "/b", "k"}, {"put", file, "/b", "k", "v"}, {"del", file, "/b", "k"}, {"salvage", file, file + ".new"},
+	} {
+		code, _, stderr := kvctl(args...)
+		if code != exitError || !strings.Contains(stderr, "not a folio file: it is empty") || strings.Contains(stderr, "try kvctl salvage") {
+			t.Errorf("%v: exit %d: %s", args, code, stderr)
+		}
+	}
+	if info, err := os.Stat(file); err != nil || info.Size() != 0 {
+		t.Error("the file was changed", info.Size(), err)
+	}
+	if code, _, stderr := kvctl("put", file, "/b", "k", "v", "--create"); code != 0 {
+		t.Error(stderr)
+	}
+}
+
+// TestSalvageNothing: where nothing can be saved, salvage does not advise salvage.
+func TestSalvageNothing(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "t.folio")
+	if code, _, stderr := kvctl("put", file, "/b", "k", "v", "--create"); code != 0 {
+		t.Fatal(stderr)
+	}
+	if err := os.Truncate(file, 100); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := kvctl("salvage", file, filepath.Join(dir, "new.folio"))
+	if code != exitError || !strings.Contains(stderr, "nothing in it that could be saved") || strings.Contains(stderr, "kvctl salvage") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
