@@ -25,7 +25,7 @@ they are written as the other verbs take them.
 What is not reported can be read: kvctl scan prints it. What to do about damage, in
 which order, is in docs/salvage.md.`,
 		Example: `  kvctl check my.folio
-  kvctl check my.folio > /dev/null || mail -s damage admin
+  kvctl check my.folio > found.txt; [ $? -ne 3 ] || mail -s damage admin < found.txt
   kvctl check --json my.folio | jq .findings
   kvctl check --jsonl my.folio | jq 'select(.bucket == "/users")'`,
 		Args: argCount(1, 1),

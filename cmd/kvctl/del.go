@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/foliodb/folio"
@@ -39,7 +40,7 @@ key that is not there is an error, and nothing is deleted then.`,
 				return errTopLevel
 			}
 			return e.change(args[0], false, func(db *folio.DB) error {
-				return e.update(db, func(tx *folio.Tx) error {
+				return e.update(context.Background(), db, func(tx *folio.Tx) error {
 					switch {
 					case bucket:
 						return e.delBucket(tx, path)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,7 +41,7 @@ func (e *env) importBolt(from, file string) error {
 		return err
 	}
 	m, start := importer{}, time.Now()
-	err = newFile(file, func(tmp string) error {
+	err = newFile(file, func(ctx context.Context, tmp string) error {
 		return guarded(from, func() error {
 			src, err := e.openBolt(from)
 			if err != nil {
@@ -51,6 +52,7 @@ func (e *env) importBolt(from, file string) error {
 				if err := e.checkBolt(from, tx); err != nil {
 					return err
 				}
+				m.ctx = ctx
 				return e.importInto(tmp, info.Mode().Perm(), tx, &m)
 			})
 		})

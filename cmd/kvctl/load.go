@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -42,8 +43,8 @@ are none. Keys that exist get the new value.
 Lines that scan prints of nested buckets, of which it does not print what is in them,
 are left out, and counted on stderr: scan and load those buckets as well.
 
-An error names the line. What was committed before it stays: loading the same input
-again does no harm. Input in the order of its keys loads fastest.`,
+An error names the line. What was committed before it, or before an interrupt, stays:
+loading the same input again does no harm. Input in the order of its keys loads fastest.`,
 		Example: `  kvctl load my.folio /words /usr/share/dict/words --format lines
   kvctl load my.folio /users users.tsv
   kvctl scan old.folio /users | kvctl load new.folio /users
@@ -88,7 +89,7 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 	}
 	l := loader{
 		update: e.update, path: path, parse: parse, batch: f.batch,
-		in: bufio.NewReaderSize(in, 1<<20), bar: e.bar("loading", total, true),
+		from: in, bar: e.bar("loading", total, true),
 	}
 	start := time.Now()
 	err = e.change(file, true, l.run)
@@ -153,11 +154,13 @@ func (f *loadFlags) parseTSV(line []byte) (p pairToLoad, err error) {
 
 // loader is one run of load.
 type loader struct {
-	update  func(*folio.DB, func(*folio.Tx) error) error
+	update  func(context.Context, *folio.DB, func(*folio.Tx) error) error
 	path    [][]byte
 	parse   func([]byte) (pairToLoad, error)
 	batch   int
-	in      *bufio.Reader
+	from    io.Reader
+	ctx     context.Context // of the run
+	in      *bufio.Reader   // of it and from
 	bar     *progressbar.ProgressBar
 	line    int // read so far
 	done    int // committed
@@ -168,13 +171,19 @@ type loader struct {
 const batchBytes = 32 << 20
 
 func (l *loader) run(db *folio.DB) error {
+	ctx, stop := interruptible()
+	defer stop()
+	l.ctx, l.in = ctx, patientInput(ctx, l.from)
 	for more := true; more; {
 		n, size := 0, 0
-		err := l.update(db, func(tx *folio.Tx) (err error) {
+		err := l.update(ctx, db, func(tx *folio.Tx) (err error) {
 			n, size, more, err = l.transaction(tx)
 			return err
 		})
 		if err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("%w: %s of the input are in the file", context.Cause(ctx), plural(l.done, "key"))
+			}
 			if l.line > 0 {
 				return fmt.Errorf("line %d: %w: %s before it are in the file", l.line, err, plural(l.done, "key"))
 			}
@@ -193,6 +202,9 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		return 0, 0, false, err
 	}
 	for n < l.batch && size < batchBytes {
+		if l.ctx.Err() != nil {
+			return n, size, false, context.Cause(l.ctx)
+		}
 		line, err := l.in.ReadBytes('\n')
 		if err != nil && err != io.EOF {
 			return n, size, false, err

@@ -102,9 +102,9 @@ func (e *env) openWriter(path string) (*folio.DB, error) {
 	return folio.Open(path, 0o644, &o)
 }
 
-// update is db.Update that waits no longer than --timeout for the turn to write.
-func (e *env) update(db *folio.DB, fn func(*folio.Tx) error) error {
-	ctx := context.Background()
+// update is db.Update that waits no longer than --timeout for the turn to write, and
+// not when ctx is done.
+func (e *env) update(ctx context.Context, db *folio.DB, fn func(*folio.Tx) error) error {
 	if e.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, e.timeout, folio.ErrTimeout)

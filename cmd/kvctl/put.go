@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -41,7 +42,7 @@ durable.`,
 				return err
 			}
 			return e.change(args[0], create, func(db *folio.DB) error {
-				return e.update(db, func(tx *folio.Tx) error { return put(tx, path, key, value, create) })
+				return e.update(context.Background(), db, func(tx *folio.Tx) error { return put(tx, path, key, value, create) })
 			})
 		},
 	}

@@ -25,6 +25,9 @@ const (
 	exitNotFound = 2
 	exitDamaged  = 3
 	exitInUse    = 4
+
+	exitInterrupted = 130 // 128 and the signal, as a shell says it
+	exitTerminated  = 143
 )
 
 // failure ends kvctl with a code and a message.
@@ -119,7 +122,9 @@ Exit codes:
   2  the file, the bucket or the key does not exist
   3  the file is damaged
   4  another process has the file open, for longer than --timeout, in a way that
-     keeps kvctl out`
+     keeps kvctl out
+  130, 143  interrupted, by Ctrl-C or by SIGTERM; watch has done its work then: 0
+  141  in a shell: nobody reads the output any more, such as head when it has enough`
 
 func (e *env) root() *cobra.Command {
 	root := &cobra.Command{

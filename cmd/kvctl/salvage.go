@@ -71,7 +71,12 @@ func (e *env) salvage(in, out string, o *folio.SalvageOptions, asLines bool) err
 		return err
 	}
 	o.Timeout, o.Progress = e.timeout, e.phases()
-	r, err := folio.Salvage(in, out, info.Mode().Perm(), o)
+	ctx, stop := interruptible()
+	defer stop()
+	r, err := folio.SalvageContext(ctx, in, out, info.Mode().Perm(), o)
+	if err != nil && ctx.Err() != nil {
+		return notMade(ctx, out)
+	}
 	if err != nil {
 		return cannotSalvage(in, err)
 	}
