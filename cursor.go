@@ -224,17 +224,34 @@ func PrefixEnd(prefix []byte) []byte {
 	return nil
 }
 
-// Buckets iterates over the nested buckets and their names in order.
+// Buckets iterates over the nested buckets and their names in order. It reads no pages
+// that have only keys with values in them, or below them.
 func (b *Bucket) Buckets() iter.Seq2[[]byte, *Bucket] {
 	return func(yield func(name []byte, b *Bucket) bool) {
-		c := b.Cursor()
-		for it := c.first(); it.Key != nil; it = c.next() {
-			if it.Flags&btree.FlagBucket == 0 {
-				continue
-			}
-			if in := b.Bucket(it.Key); in != nil && !yield(it.Key, in) {
+		b.tx.expose()
+		var from []byte
+		for name := b.bucketFrom(nil); name != nil; name = b.bucketFrom(from) {
+			from = append(append(from[:0], name...), 0) // the caller may delete it
+			if in := b.Bucket(name); in != nil && !yield(name, in) {
 				return
 			}
 		}
 	}
+}
+
+// bucketFrom returns the name of the first nested bucket from a key on, nil if there is
+// none.
+func (b *Bucket) bucketFrom(from []byte) (name []byte) {
+	if b.usable() != nil {
+		return nil
+	}
+	b.tx.guarded(func() {
+		got, err := b.tree.BucketFrom(from)
+		if err != nil {
+			b.tx.fail(err)
+			return
+		}
+		name = got
+	})
+	return name
 }
