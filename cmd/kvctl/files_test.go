@@ -62,3 +62,23 @@ func TestSalvageNothing(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
+
+// TestLoadReturns: a return before the newline is part of a value that is taken as it is.
+func TestLoadReturns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "t.folio")
+	const input = "a\tb\r\n\nc\td\n"
+	for bucket, args := range map[string][]string{
+		"/literal": {"--literal"}, "/tsv": nil, "/lines": {"--format", "lines"},
+	} {
+		if code, _, stderr := kvctlIn(input, append([]string{"load", file, bucket}, args...)...); code != 0 {
+			t.Fatal(bucket, stderr)
+		}
+	}
+	for bucket, want := range map[string]string{
+		"/literal": "a\tb\\r\nc\td\n", "/tsv": "a\tb\nc\td\n", "/lines": "a\\tb\t\nc\\td\t\n",
+	} {
+		if _, out, _ := kvctl("scan", file, bucket); out != want {
+			t.Errorf("%s has %q", bucket, out)
+		}
+	}
+}

@@ -14,11 +14,14 @@ func (e *env) getCmd() *cobra.Command {
 		Use:   "get FILE BUCKET KEY",
 		Short: "Print the value of a key",
 		Long: `Get prints the value of a key: as it is, without a newline of its own unless the
-output is a terminal, or on one line in the given format.`,
+output is a terminal, or on one line in the given format.
+
+-- ends the flags: what begins with - goes behind it.`,
 		Example: `  kvctl get my.folio /users alice
   kvctl get my.folio /images logo > logo.png
   kvctl get my.folio /by-id 0x00000000000004d2
-  kvctl get my.folio /by-id --hex 00000000000004d2 --format json`,
+  kvctl get my.folio /by-id --hex 00000000000004d2 --format json
+  kvctl get my.folio /options -- -v`,
 		Args: argCount(3, 3),
 		RunE: func(_ *cobra.Command, args []string) error {
 			key, err := parseKey(args[2], isHex)
@@ -49,7 +52,7 @@ output is a terminal, or on one line in the given format.`,
 			})
 		},
 	}
-	c.Flags().BoolVar(&isHex, "hex", false, "the key is hex digits")
+	c.Flags().BoolVar(&isHex, "hex", false, "the key is hex digits, with 0x before them or without")
 	c.Flags().StringVar(&format, "format", "raw", "raw, text, hex or json")
 	return c
 }

@@ -32,13 +32,17 @@ func (e *env) loadCmd() *cobra.Command {
 into a bucket, many in a transaction. It creates the file and the bucket if there
 are none. Keys that exist get the new value.
 
-  lines  the line is the key; values are empty
-  tsv    key, tab, value, written as kvctl --help says; see --literal
+  lines  the line is the key; values are empty; for INPUT that ends in .txt
+  tsv    key, tab, value, written as kvctl --help says; see --literal. The default
   jsonl  an object a line: "key" and "value", or "key_hex" and "value_hex";
          "path" names a bucket below BUCKET. A value that is no string is kept as
          the JSON that it is: null is the text null. What JSON cannot say, bytes
          that are not UTF-8, must be in hex. "bucket" and "keys" are what scan
-         prints; other fields, and lines without a value, are errors.
+         prints; other fields, and lines without a value, are errors. For INPUT that
+         ends in .jsonl or .ndjson
+
+Empty lines are left out, and so is a return at the end of a line, but with --literal.
+
 
 Lines that scan prints of nested buckets, of which it does not print what is in them,
 are left out, and counted on stderr: scan and load those buckets as well.
@@ -54,8 +58,8 @@ loading the same input again does no harm. Input in the order of its keys loads 
 			return e.load(args[0], args[1], append(args, "-")[2], &f)
 		},
 	}
-	c.Flags().StringVar(&f.format, "format", "", "lines, tsv or jsonl; the default is what INPUT's name ends in, or tsv")
-	c.Flags().BoolVar(&f.literal, "literal", false, "tsv: take backslashes and 0x as they are")
+	c.Flags().StringVar(&f.format, "format", "", "lines, tsv or jsonl; the default is by what INPUT ends in: .txt, .jsonl or .ndjson, else tsv")
+	c.Flags().BoolVar(&f.literal, "literal", false, "tsv: take everything as it is: backslashes, 0x, and returns at the ends of lines")
 	c.Flags().IntVar(&f.batch, "batch", 10000, "lines in a transaction")
 	return c
 }
@@ -89,7 +93,7 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 	}
 	l := loader{
 		update: e.update, path: path, parse: parse, batch: f.batch,
-		from: in, bar: e.bar("loading", total, true),
+		literal: f.literal, from: in, bar: e.bar("loading", total, true),
 	}
 	start := time.Now()
 	err = e.change(file, true, l.run)
@@ -158,6 +162,7 @@ type loader struct {
 	path    [][]byte
 	parse   func([]byte) (pairToLoad, error)
 	batch   int
+	literal bool
 	from    io.Reader
 	ctx     context.Context // of the run
 	in      *bufio.Reader   // of it and from
@@ -214,13 +219,19 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		}
 		l.line++
 		size += len(line)
-		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if !l.literal {
+			line = bytes.TrimSuffix(line, []byte("\r"))
+		}
 		if len(line) == 0 {
 			continue // an empty line
 		}
 		p, err := l.parse(line)
 		if err != nil {
 			return n, size, false, err
+		}
+		if len(p.key) == 0 && !p.bucket {
+			return n, size, false, errEmptyKey
 		}
 		if p.bucket {
 			l.buckets++

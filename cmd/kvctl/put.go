@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +18,9 @@ func (e *env) putCmd() *cobra.Command {
 		Short: "Set the value of a key",
 		Long: `Put sets the value of a key. The value is taken as it is given; without one, it is
 read from the standard input or from a file. When put has ended, the change is
-durable.`,
+durable.
+
+-- ends the flags: what begins with - goes behind it.`,
 		Example: `  kvctl put my.folio /users alice '{"age": 30}'
   kvctl put my.folio /images logo --from logo.png
   date | kvctl put my.folio /log today --create
@@ -46,7 +47,7 @@ durable.`,
 			})
 		},
 	}
-	c.Flags().BoolVar(&isHex, "hex", false, "the key and the value are hex digits")
+	c.Flags().BoolVar(&isHex, "hex", false, "the key and the value are hex digits, with 0x before them or without")
 	c.Flags().BoolVar(&create, "create", false, "create the file and the bucket if there are none")
 	c.Flags().StringVar(&from, "from", "", "read the value from this file")
 	return c
@@ -62,11 +63,7 @@ func (e *env) value(args []string, from string, isHex bool) ([]byte, error) {
 	case len(args) == 0:
 		return io.ReadAll(e.in)
 	case isHex:
-		v, err := hex.DecodeString(args[0])
-		if err != nil {
-			return nil, fail(exitError, "the value %q is not hex: leave out --hex for text", args[0])
-		}
-		return v, nil
+		return parseHex(args[0])
 	}
 	return []byte(args[0]), nil
 }

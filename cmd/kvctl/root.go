@@ -110,7 +110,7 @@ users, and / is the top level. Keys and path elements are text in which
 and 0x with an even number of hex digits is binary as a whole (\x30x0a1b is the
 text 0x0a1b).
 Kvctl prints them by the same rules, so they can be pasted back. With --hex, keys on
-the command line are hex digits only.
+the command line are hex digits only, with 0x before them or without.
 
 Verbs that only read can be used while programs have the file open, and write it
 (docs/processes.md has the exceptions): they see the newest commit. Put, del and load

@@ -16,7 +16,7 @@ func (r *rangeFlags) add(c *cobra.Command, withHex bool) {
 	c.Flags().StringVar(&r.to, "to", "", "the key to stop before, which need not exist")
 	c.Flags().StringVar(&r.prefix, "prefix", "", "only keys that begin so")
 	if withHex {
-		c.Flags().BoolVar(&r.hex, "hex", false, "keys on the command line are hex digits")
+		c.Flags().BoolVar(&r.hex, "hex", false, "keys on the command line are hex digits, with 0x before them or without")
 	}
 }
 
