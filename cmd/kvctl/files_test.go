@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -79,6 +82,63 @@ func TestLoadReturns(t *testing.T) {
 	} {
 		if _, out, _ := kvctl("scan", file, bucket); out != want {
 			t.Errorf("%s has %q", bucket, out)
+		}
+	}
+}
+
+// fullDisk is where nothing can be written.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space") }
+
+// TestOutputFull: what went wrong is said once.
+func TestOutputFull(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "t.folio")
+	if err := fill(file, "b", 10000); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	code := run([]string{"scan", file, "/b"}, strings.NewReader(""), fullDisk{}, &errs)
+	if code != exitError || strings.Count(errs.String(), "no space") != 1 {
+		t.Errorf("exit %d: %s", code, &errs)
+	}
+}
+
+// TestVersion: the version of Go is known in any case.
+func TestVersion(t *testing.T) {
+	for _, arg := range []string{"version", "--version"} {
+		if code, out, stderr := kvctl(arg); code != 0 || !strings.HasPrefix(out, "kvctl ") || !strings.HasSuffix(out, ", "+runtime.Version()+"\n") {
+			t.Error(arg, code, out, stderr)
+		}
+	}
+}
+
+// TestGuarded: a fault in bbolt is damage of the file, not an error of a program.
+func TestGuarded(t *testing.T) {
+	err := guarded("a.db", func() error {
+		var b []byte
+		_ = b[len(os.Args)+1]
+		return nil
+	})
+	if code, text := explain(err); code != exitDamaged || !strings.HasPrefix(text, "a.db is damaged: ") || strings.Contains(text, "runtime") {
+		t.Error(code, text)
+	}
+}
+
+// TestCannotMake: the error names the file that was to be made.
+func TestCannotMake(t *testing.T) {
+	dir := t.TempDir()
+	file, bolt := filepath.Join(dir, "t.folio"), filepath.Join(dir, "t.db")
+	if err := fill(file, "b", 10); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := kvctl("export", file, bolt); code != 0 {
+		t.Fatal(stderr)
+	}
+	name := filepath.Join(dir, strings.Repeat("x", 250)) // there is no room for the end of a temporary one
+	for _, args := range [][]string{{"export", file, name}, {"import", bolt, name}, {"salvage", file, name}} {
+		if code, _, stderr := kvctl(args...); code != exitError || !strings.Contains(stderr, name+" cannot be made: ") {
+			t.Errorf("%s: exit %d: %s", args[0], code, stderr)
 		}
 	}
 }

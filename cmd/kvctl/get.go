@@ -24,6 +24,14 @@ output is a terminal, or on one line in the given format.
   kvctl get my.folio /options -- -v`,
 		Args: argCount(3, 3),
 		RunE: func(_ *cobra.Command, args []string) error {
+			var f *formatter
+			var err error
+			if format != "raw" {
+				if f, err = newFormatter(format); err != nil {
+					return fail(exitError, "there is no format %q: raw, text, hex or json", format)
+				}
+				f.valueOnly = true
+			}
 			key, err := parseKey(args[2], isHex)
 			if err != nil {
 				return err
@@ -36,12 +44,7 @@ output is a terminal, or on one line in the given format.
 					}
 					return fail(exitNotFound, "there is no key %s in %s", formatKey(key), formatPath(path))
 				}
-				if format != "raw" {
-					f, err := newFormatter(format)
-					if err != nil {
-						return err
-					}
-					f.valueOnly = true
+				if f != nil {
 					return f.write(e.out, key, v, nil)
 				}
 				_, err := e.out.Write(v)

@@ -29,7 +29,7 @@ each page.
 
 kvctl export does the reverse.`,
 		Example: `  kvctl import app.db app.folio
-  kvctl import app.db app.folio --progress 2>import.log`,
+  kvctl import app.db app.folio --timeout 0`,
 		Args: argCount(2, 2),
 		RunE: func(_ *cobra.Command, args []string) error { return e.importBolt(args[0], args[1]) },
 	}

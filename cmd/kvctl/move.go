@@ -11,7 +11,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/foliodb/folio"
@@ -177,15 +179,15 @@ func newFile(path string, write func(ctx context.Context, tmp string) error) err
 	defer stop()
 	dir, err := os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
-		return err
+		return cannotMake(path, err)
 	}
 	defer os.RemoveAll(dir) // what is left in it is litter
 	tmp := filepath.Join(dir, filepath.Base(path))
 	if err := untilDone(ctx, func() error { return write(ctx, tmp) }); err != nil {
 		if ctx.Err() != nil {
-			err = notMade(ctx, path)
+			return notMade(ctx, path)
 		}
-		return err
+		return cannotMake(path, err)
 	}
 	if err := os.Link(tmp, path); errors.Is(err, fs.ErrExist) {
 		return fail(exitError, "%s exists since a moment ago: give the new file another name", path)
@@ -217,6 +219,16 @@ func untilDone(ctx context.Context, fn func() error) error {
 	return context.Cause(ctx)
 }
 
+// cannotMake names the new file in an error that is about the one that it is made of,
+// whose name means nothing to anybody.
+func cannotMake(path string, err error) error {
+	var system *fs.PathError
+	if errors.As(err, &system) && strings.HasPrefix(system.Path, path+".") {
+		return fail(exitError, "%s cannot be made: %w", path, system.Err)
+	}
+	return err
+}
+
 // notMade says that ctx is done before there was a file.
 func notMade(ctx context.Context, path string) error {
 	return fmt.Errorf("%w: %s was not made, and nothing is left of it", context.Cause(ctx), path)
@@ -238,7 +250,11 @@ func guarded(file string, fn func() error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(old)
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case runtime.Error: // its text is about bbolt's memory
+			err = damagedBolt(file, errors.New("what is referred to in it is not there, as if it had been cut off"))
+		default:
 			err = damagedBolt(file, fmt.Errorf("%v", r))
 		}
 	}()

@@ -40,8 +40,8 @@ with code 3 if anything is damaged, listed or not.`,
 	c.Flags().StringSliceVar(&f.kinds, "kind", nil, "list only these kinds: meta, branch, leaf, overflow, freelist, free, damaged, lost")
 	c.Flags().BoolVar(&f.drawn, "map", false, "draw a map")
 	c.Flags().IntVar(&f.width, "width", 64, "pages in a row of the map")
-	c.Flags().IntVar(&f.first, "first", 0, "begin at this page")
-	c.Flags().IntVar(&f.behind, "behind", math.MaxInt, "end before this page")
+	c.Flags().IntVar(&f.first, "first", 0, "the first page to show")
+	c.Flags().IntVar(&f.behind, "behind", math.MaxInt, "the first page not to show any more, behind those that are shown")
 	c.Flags().Lookup("behind").DefValue = "0" // does not print the real one, which says nothing
 	return c
 }
@@ -89,6 +89,15 @@ func (e *env) pages(file string, f *pagesFlags) error {
 	}
 	if f.width < 1 {
 		return fail(exitError, "--width %d: it must be 1 or more", f.width)
+	}
+	if f.drawn && len(f.kinds) > 0 {
+		return fail(exitError, "--map and --kind: the map shows all kinds; leave out one of them")
+	}
+	if err := notNegative(map[string]int{"first": f.first, "behind": f.behind}); err != nil {
+		return err
+	}
+	if f.behind <= f.first {
+		return fail(exitError, "--behind %d: it must be more than --first %d", f.behind, f.first)
 	}
 	return e.view(file, func(tx *folio.Tx) error {
 		units, found, err := survey(tx)

@@ -18,7 +18,8 @@ func (e *env) readersCmd() *cobra.Command {
 that they read. A snapshot keeps the pages that were freed after it: that is what it
 retains, as of the newest commit. A reader that is open for long makes the file grow.
 
-  open for   since the process has opened the file; twice, if it did so twice
+  open for   how long the process has had the file open; there is a line for each
+             time that it has opened it
   snapshot   the transaction whose state is read
   readers    read transactions on it, and for how long the oldest of them is open
 

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +65,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(e.out)
 	root.SetErr(stderr)
 	err := root.Execute()
-	err = errors.Join(err, e.out.Flush())
+	if flushErr := e.out.Flush(); !errors.Is(err, flushErr) { // else it has been met before
+		err = errors.Join(err, flushErr)
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -149,13 +153,71 @@ func (e *env) root() *cobra.Command {
 		"how long to wait while another process keeps kvctl out; 0 waits for ever")
 	root.PersistentFlags().BoolVar(&e.progress, "progress", e.progress,
 		"show progress on stderr, where a verb takes long; the default is whether stderr is a terminal")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fail(exitError, "%v: see %s --help", err, c.CommandPath())
-	})
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if e.timeout < 0 {
+			return fail(exitError, "--timeout %v: it must be 0 or more", e.timeout)
+		}
+		return nil
+	}
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCmd())
+	root.Version = version()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(e.infoCmd(), e.statsCmd(), e.bucketsCmd(), e.getCmd(), e.putCmd(), e.delCmd(), e.scanCmd(),
 		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.importCmd(), e.exportCmd(), e.pagesCmd(),
-		e.pageCmd(), e.layoutCmd(), e.readersCmd(), e.watchCmd())
+		e.pageCmd(), e.layoutCmd(), e.readersCmd(), e.watchCmd(), e.versionCmd())
 	return root
+}
+
+func helpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [VERB]",
+		Short: "Say what a verb does, and how it is used",
+		RunE: func(c *cobra.Command, args []string) error {
+			root := c.Root()
+			verb, _, err := root.Find(args)
+			if err != nil || verb == root && len(args) > 0 {
+				return fail(exitError, "there is no verb %q: kvctl --help lists them", args[0])
+			}
+			return verb.Help()
+		},
+	}
+}
+
+// flagError says what is wrong with a flag, without the names of functions of Go.
+func flagError(c *cobra.Command, err error) error {
+	const invalid = "invalid argument "
+	text, _, _ := strings.Cut(err.Error(), " flag: ")
+	i := strings.LastIndex(text, "--")
+	if !strings.HasPrefix(text, invalid) || i < 0 {
+		return fail(exitError, "%v: see %s --help", err, c.CommandPath())
+	}
+	name := strings.Trim(text[i:], `"`)
+	value, _, _ := strings.Cut(strings.TrimPrefix(text, invalid), " for ")
+	must := "something else"
+	if f := c.Flag(strings.TrimPrefix(name, "--")); f != nil {
+		switch f.Value.Type() {
+		case "uint64":
+			must = "a whole number, 0 or more"
+		case "int":
+			must = "a whole number"
+		case "duration":
+			must = "a time, such as 500ms, 10s or 1h"
+		case "bool":
+			must = "true or false, or left out"
+		}
+	}
+	return fail(exitError, "%s %s: it must be %s: see %s --help", name, value, must, c.CommandPath())
+}
+
+// notNegative refuses flags whose number is below 0.
+func notNegative(flags map[string]int) error {
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		if flags[name] < 0 {
+			return fail(exitError, "--%s %d: it must be 0 or more", name, flags[name])
+		}
+	}
+	return nil
 }
 
 // argCount is cobra's check of the number of arguments, with a message that shows

@@ -78,7 +78,7 @@ func (e *env) salvage(in, out string, o *folio.SalvageOptions, asLines bool) err
 		return notMade(ctx, out)
 	}
 	if err != nil {
-		return cannotSalvage(in, err)
+		return cannotSalvage(in, cannotMake(out, err))
 	}
 	if asLines {
 		err = e.salvageJSON(r)

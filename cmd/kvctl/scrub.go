@@ -73,6 +73,9 @@ func (e *env) scrub(file string, f *scrubFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.pause < 0 {
+		return fail(exitError, "--pause %v: it must be 0 or more", f.pause)
+	}
 	ctx, stop := interruptible()
 	defer stop()
 	for {
