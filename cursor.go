@@ -230,28 +230,35 @@ func (b *Bucket) Buckets() iter.Seq2[[]byte, *Bucket] {
 	return func(yield func(name []byte, b *Bucket) bool) {
 		b.tx.expose()
 		var from []byte
-		for name := b.bucketFrom(nil); name != nil; name = b.bucketFrom(from) {
+		for {
+			name, in := b.bucketFrom(from)
+			if in == nil {
+				return
+			}
 			from = append(append(from[:0], name...), 0) // the caller may delete it
-			if in := b.Bucket(name); in != nil && !yield(name, in) {
+			if !yield(name, in) {
 				return
 			}
 		}
 	}
 }
 
-// bucketFrom returns the name of the first nested bucket from a key on, nil if there is
-// none.
-func (b *Bucket) bucketFrom(from []byte) (name []byte) {
+// bucketFrom returns the first nested bucket from a key on, nil if there is none.
+func (b *Bucket) bucketFrom(from []byte) (name []byte, c *Bucket) {
 	if b.usable() != nil {
-		return nil
+		return nil, nil
 	}
 	b.tx.guarded(func() {
-		got, err := b.tree.BucketFrom(from)
+		found, payload, err := b.tree.BucketFrom(from)
+		if err == nil && found != nil {
+			name = found
+			if c = b.children.get(name); c == nil {
+				c, err = b.open(name, payload)
+			}
+		}
 		if err != nil {
 			b.tx.fail(err)
-			return
 		}
-		name = got
 	})
-	return name
+	return name, c
 }
