@@ -19,8 +19,9 @@ func (e *env) infoCmd() *cobra.Command {
 		Short: "Say what a file is, and in which state",
 		Long: `Info describes a file: its format, the newest commit, its size, and both meta
 pages. A meta page holds a commit; commits are written to the two in turn, so that
-there is always one to fall back to. It ends with code 3 if one of them is damaged: a
-commit that was in it, if that was the newer one, is lost.`,
+there is always one to fall back to. It ends with code 3 if one of them is damaged: if
+that was the one of the newest commit, the file is as it was before, and kvctl salvage
+may still find the commit.`,
 		Example: `  kvctl info my.folio
   kvctl info --json my.folio`,
 		Args: argCount(1, 1),

@@ -135,12 +135,14 @@ func bucketAt(tx *folio.Tx, path [][]byte) (*folio.Bucket, error) {
 			if b.Count(name, append(name[:len(name):len(name)], 0)) > 0 {
 				return nil, fail(exitNotFound, "%s is a key, not a bucket", formatPath(path[:i+1]))
 			}
-			return nil, fail(exitNotFound, "there is no bucket %s", formatPath(path[:i+1]))
+			return nil, fail(exitNotFound, "%w %s", errNoBucket, formatPath(path[:i+1]))
 		}
 		b = in
 	}
 	return b, nil
 }
+
+var errNoBucket = errors.New("there is no bucket")
 
 // makeBucket returns the bucket at a path, and creates what is missing.
 func makeBucket(tx *folio.Tx, path [][]byte) (b *folio.Bucket, err error) {

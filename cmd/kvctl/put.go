@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,7 +76,7 @@ func put(tx *folio.Tx, path [][]byte, key, value []byte, create bool) error {
 		b, err = makeBucket(tx, path)
 	} else {
 		b, err = bucketAt(tx, path)
-		if err != nil {
+		if errors.Is(err, errNoBucket) {
 			err = fmt.Errorf("%w: --create makes it", err)
 		}
 	}

@@ -31,11 +31,15 @@ until somebody opens the file or writes.`,
   kvctl readers --json my.folio | jq '.processes[].pid'
   kvctl readers --jsonl my.folio | jq -c 'select(.role != "reader")'`,
 		Args: argCount(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error { return e.readers(args[0], asJSON, asLines) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if asJSON && asLines {
+				return errBothJSON
+			}
+			return e.readers(args[0], asJSON, asLines)
+		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&asLines, "jsonl", false, "print a line of JSON for each process")
-	c.MarkFlagsMutuallyExclusive("json", "jsonl")
 	return c
 }
 
