@@ -142,3 +142,33 @@ func TestCannotMake(t *testing.T) {
 		}
 	}
 }
+
+// TestScanIsLoaded: what scan prints of any keys and values is what load puts.
+func TestScanIsLoaded(t *testing.T) {
+	dir := t.TempDir()
+	before, file := filepath.Join(dir, "a.db"), filepath.Join(dir, "t.folio")
+	makeBolt(t, before, 5, 200)
+	if code, _, stderr := kvctl("import", before, file); code != 0 {
+		t.Fatal(stderr)
+	}
+	for _, format := range []string{"text", "json"} {
+		_, text, _ := kvctl("scan", file, "/bucket 3", "--format", format)
+		args := map[string][]string{"text": nil, "json": {"--format", "jsonl"}}[format]
+		if code, _, stderr := kvctlIn(text, append([]string{"load", file, "/" + format}, args...)...); code != 0 {
+			t.Fatal(format, stderr)
+		}
+		_, copied, _ := kvctl("scan", file, "/"+format, "--format", "hex")
+		_, want, _ := kvctl("scan", file, "/bucket 3", "--format", "hex")
+		buckets := 0
+		for line := range strings.Lines(want) {
+			if strings.HasSuffix(line, ")\n") {
+				buckets++
+			} else if !strings.Contains(copied, line) {
+				t.Errorf("%s: %.80q is missing", format, line)
+			}
+		}
+		if strings.Count(copied, "\n") != strings.Count(want, "\n")-buckets || buckets == 0 {
+			t.Errorf("%s: %d lines of %d, %d of them buckets", format, strings.Count(copied, "\n"), strings.Count(want, "\n"), buckets)
+		}
+	}
+}

@@ -24,13 +24,9 @@ output is a terminal, or on one line in the given format.
   kvctl get my.folio /options -- -v`,
 		Args: argCount(3, 3),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var f *formatter
-			var err error
-			if format != "raw" {
-				if f, err = newFormatter(format); err != nil {
-					return fail(exitError, "there is no format %q: raw, text, hex or json", format)
-				}
-				f.valueOnly = true
+			f, err := valueFormatter(format)
+			if err != nil {
+				return err
 			}
 			key, err := parseKey(args[2], isHex)
 			if err != nil {
@@ -58,4 +54,17 @@ output is a terminal, or on one line in the given format.
 	c.Flags().BoolVar(&isHex, "hex", false, "the key is hex digits, with 0x before them or without")
 	c.Flags().StringVar(&format, "format", "raw", "raw, text, hex or json")
 	return c
+}
+
+// valueFormatter returns the formatter of a value, nil for one that is printed as it is.
+func valueFormatter(format string) (*formatter, error) {
+	if format == "raw" {
+		return nil, nil
+	}
+	f, err := newFormatter(format)
+	if err != nil {
+		return nil, fail(exitError, "there is no format %q: raw, text, hex or json", format)
+	}
+	f.valueOnly = true
+	return f, nil
 }

@@ -32,17 +32,17 @@ func (e *env) loadCmd() *cobra.Command {
 into a bucket, many in a transaction. It creates the file and the bucket if there
 are none. Keys that exist get the new value.
 
-  lines  the line is the key; values are empty; for INPUT that ends in .txt
-  tsv    key, tab, value, written as kvctl --help says; see --literal. The default
+  lines  the line is the key; values are empty
+  tsv    key, tab, value, written as kvctl --help says; see --literal
   jsonl  an object a line: "key" and "value", or "key_hex" and "value_hex";
          "path" names a bucket below BUCKET. A value that is no string is kept as
          the JSON that it is: null is the text null. What JSON cannot say, bytes
          that are not UTF-8, must be in hex. "bucket" and "keys" are what scan
-         prints; other fields, and lines without a value, are errors. For INPUT that
-         ends in .jsonl or .ndjson
+         prints; other fields, and lines without a value, are errors.
 
-Empty lines are left out, and so is a return at the end of a line, but with --literal.
-
+Without --format, INPUT that ends in .txt is lines, in .jsonl or .ndjson it is jsonl,
+and everything else is tsv. Empty lines are left out, and so is a return at the end of
+a line, but with --literal.
 
 Lines that scan prints of nested buckets, of which it does not print what is in them,
 are left out, and counted on stderr: scan and load those buckets as well.
@@ -230,23 +230,27 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		if err != nil {
 			return n, size, false, err
 		}
-		if len(p.key) == 0 && !p.bucket {
-			return n, size, false, errEmptyKey
-		}
 		if p.bucket {
 			l.buckets++
 			continue
 		}
-		into := b
-		if len(p.path) > 0 {
-			if into, err = makeBucket(tx, append(l.path[:len(l.path):len(l.path)], p.path...)); err != nil {
-				return n, size, false, err
-			}
-		}
-		if err := into.Put(p.key, p.value); err != nil {
+		if err := l.put(tx, b, &p); err != nil {
 			return n, size, false, err
 		}
 		n++
 	}
 	return n, size, true, nil
+}
+
+// put puts what a line holds into b, or into the bucket below it that the line names.
+func (l *loader) put(tx *folio.Tx, b *folio.Bucket, p *pairToLoad) (err error) {
+	if len(p.key) == 0 {
+		return errEmptyKey
+	}
+	if len(p.path) > 0 {
+		if b, err = makeBucket(tx, append(l.path[:len(l.path):len(l.path)], p.path...)); err != nil {
+			return err
+		}
+	}
+	return b.Put(p.key, p.value)
 }

@@ -20,8 +20,9 @@ func (e *env) salvageCmd() *cobra.Command {
 		Short: "Rebuild what can be read of a damaged file into a new one",
 		Long: `Salvage reads the damaged file IN and writes what it can read into the new file OUT,
 which must not exist, and which is checked before it gets its name. OUT gets the
-permissions of IN, which is not changed, and must not be open for writing meanwhile. It needs neither meta pages, nor roots, nor branches: pages that nothing
-refers to are found by looking at all of them.
+permissions of IN, which is not changed, and must not be open for writing meanwhile.
+Salvage needs neither meta pages, nor roots, nor branches: pages that nothing refers to
+are found by looking at all of them.
 
 It prints what is damaged, and what that costs: keys of damaged leaves, and long
 values in damaged runs. It ends with code 3 if the new file is not complete. Where
