@@ -228,17 +228,41 @@ func PrefixEnd(prefix []byte) []byte {
 	return nil
 }
 
-// Buckets iterates over the nested buckets and their names in order.
+// Buckets iterates over the nested buckets and their names in order. It reads no pages
+// that have only keys with values in them, or below them.
 func (b *Bucket) Buckets() iter.Seq2[[]byte, *Bucket] {
 	return func(yield func(name []byte, b *Bucket) bool) {
-		c := b.Cursor()
-		for it := c.first(); it.Key != nil; it = c.next() {
-			if it.Flags&btree.FlagBucket == 0 {
-				continue
+		b.tx.expose()
+		var from []byte
+		for {
+			name, in := b.bucketFrom(from)
+			if in == nil {
+				return
 			}
-			if in := b.Bucket(it.Key); in != nil && !yield(it.Key, in) {
+			from = append(append(from[:0], name...), 0) // the caller may delete it
+			if !yield(name, in) {
 				return
 			}
 		}
 	}
+}
+
+// bucketFrom returns the first nested bucket from a key on, nil if there is none.
+func (b *Bucket) bucketFrom(from []byte) (name []byte, c *Bucket) {
+	if b.usable() != nil {
+		return nil, nil
+	}
+	b.tx.guarded(func() {
+		found, payload, err := b.tree.BucketFrom(from)
+		if err == nil && found != nil {
+			name = found
+			if c = b.children.get(name); c == nil {
+				c, err = b.open(name, payload)
+			}
+		}
+		if err != nil {
+			b.tx.fail(err)
+		}
+	})
+	return name, c
 }

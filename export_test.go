@@ -3,6 +3,7 @@ package folio
 // What the tests of package folio_test need of the inside.
 
 import (
+	"context"
 	"os"
 
 	"github.com/foliodb/folio/internal/vfs"
@@ -23,7 +24,7 @@ func (tx *Tx) GroupFull() bool { return 2*(tx.store.pages+8) > tx.store.maxDirty
 
 // SalvageFS is Salvage on any file system.
 func SalvageFS(fsys vfs.FS, in, out string, o *SalvageOptions) (*SalvageReport, error) {
-	return salvageFS(fsys, in, out, 0o600, o)
+	return salvageFS(context.Background(), fsys, in, out, 0o600, o)
 }
 
 // Latch makes db fail as if a sync had failed.

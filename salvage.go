@@ -22,6 +22,7 @@ package folio
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -111,18 +112,24 @@ type SalvageOrphan struct {
 // Errors are those of reading and writing files, ErrTimeout, ErrInvalid if there is
 // no page of a folio file in it, and ErrVersionMismatch. Damage is no error.
 func Salvage(in, out string, mode os.FileMode, o *SalvageOptions) (*SalvageReport, error) {
-	return salvageFS(vfs.OS(), in, out, mode, o)
+	return SalvageContext(context.Background(), in, out, mode, o)
 }
 
-// salvageFS is Salvage on any file system.
-func salvageFS(fsys vfs.FS, in, out string, mode os.FileMode, o *SalvageOptions) (*SalvageReport, error) {
+// SalvageContext is Salvage that gives up when ctx is done, and leaves nothing behind
+// then. The error wraps the cause.
+func SalvageContext(ctx context.Context, in, out string, mode os.FileMode, o *SalvageOptions) (*SalvageReport, error) {
+	return salvageFS(ctx, vfs.OS(), in, out, mode, o)
+}
+
+// salvageFS is SalvageContext on any file system.
+func salvageFS(ctx context.Context, fsys vfs.FS, in, out string, mode os.FileMode, o *SalvageOptions) (*SalvageReport, error) {
 	if o == nil {
 		o = &SalvageOptions{}
 	}
 	if f, err := fsys.OpenFile(out, os.O_RDONLY, 0); err == nil {
 		return nil, errors.Join(&os.PathError{Op: "salvage", Path: out, Err: os.ErrExist}, f.Close())
 	}
-	s := &salvager{opts: o, fs: fsys}
+	s := &salvager{ctx: ctx, opts: o, fs: fsys}
 	f, err := s.lockInput(in)
 	if err != nil {
 		return nil, err
@@ -144,7 +151,14 @@ func (s *salvager) lockInput(in string) (vfs.File, error) {
 		return nil, err
 	}
 	db := &DB{file: f, opts: Options{ReadOnly: true, Sharing: ShareNothing, Timeout: s.opts.Timeout}}
-	if err := db.share(db.patience()); err != nil {
+	patience := db.patience()
+	wait := func() error {
+		if s.ctx.Err() != nil {
+			return context.Cause(s.ctx)
+		}
+		return patience()
+	}
+	if err := db.share(wait); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -152,6 +166,7 @@ func (s *salvager) lockInput(in string) (vfs.File, error) {
 
 // salvager is one run of Salvage.
 type salvager struct {
+	ctx    context.Context
 	opts   *SalvageOptions
 	fs     vfs.FS
 	in     salvageFile
@@ -199,19 +214,23 @@ func (s *salvager) salvage(f vfs.File, out string, mode os.FileMode) error {
 }
 
 // fill makes the new file tmp and checks it.
-func (s *salvager) fill(tmp string, mode os.FileMode) error {
+func (s *salvager) fill(tmp string, mode os.FileMode) (err error) {
 	if err := s.out.open(s.fs, tmp, mode, s.in.pageSize); err != nil {
 		return err
 	}
-	err := s.copyAll()
-	if err == nil {
-		err = s.out.commit()
+	defer func() { err = errors.Join(err, s.out.close(err == nil)) }()
+	defer endWalk(&err)
+	if err := s.copyAll(); err != nil {
+		return err
 	}
-	if err == nil {
-		s.progress("checking", 0, 0)
-		err = s.out.check()
+	if err := s.out.commit(); err != nil {
+		return err
 	}
-	return errors.Join(err, s.out.close())
+	if err := s.out.check(func(done, total uint64) { s.progress("checking", done, total) }); err != nil {
+		return err
+	}
+	s.goOn()
+	return nil
 }
 
 // copyAll writes what can be had, the best first.
@@ -275,7 +294,15 @@ func (s *salvager) newTree() uint32 {
 	return s.trees
 }
 
+// goOn ends a salvage that is to end.
+func (s *salvager) goOn() {
+	if s.ctx.Err() != nil {
+		panic(stopWalk{context.Cause(s.ctx)})
+	}
+}
+
 func (s *salvager) progress(what string, done, total uint64) {
+	s.goOn()
 	if s.opts.Progress != nil {
 		s.opts.Progress(what, done, total)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/page"
@@ -127,6 +128,19 @@ func (f *salvageFile) eachNode(progress func(done, total uint64), skip bitmap, f
 		}
 		return true
 	})
+}
+
+// Identify finds the page size and the id of a database whose meta pages are lost, from
+// its other pages, as Salvage does. It reads all of the file if it must. The error is
+// ErrInvalid if there is no page of folio in it.
+func Identify(path string) (pageSize int, fileID uint64, err error) {
+	file, err := vfs.OS().OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	f := salvageFile{f: file}
+	_, err = f.identify(func(_, _ uint64) {})
+	return f.pageSize, f.fileID, errors.Join(err, file.Close())
 }
 
 // identify finds page size and file id when no meta tells: every whole page of a

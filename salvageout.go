@@ -137,23 +137,28 @@ func (o *salvageOut) commit() error {
 	return tx.Commit()
 }
 
-// check reads all that was written.
-func (o *salvageOut) check() error {
-	return o.db.View(func(tx *Tx) error {
-		var first error
-		for err := range tx.Check() {
+// check reads all that was written. It is Tx.Check in this goroutine, which progress
+// can end.
+func (o *salvageOut) check(progress func(done, total uint64)) error {
+	return o.db.View(func(tx *Tx) (first error) {
+		defer endWalk(&first)
+		c := checker{tx: tx, progress: progress, send: func(err error) {
 			if first == nil {
 				first = fmt.Errorf("the new file is not whole: %w", err)
 			}
-		}
+		}}
+		c.run()
 		return first
 	})
 }
 
-func (o *salvageOut) close() error {
+func (o *salvageOut) close(keep bool) error {
 	var err error
 	if o.tx != nil {
 		err = o.tx.Rollback()
+	}
+	if !keep {
+		o.db.commits = 0 // what is thrown away need not be made durable
 	}
 	return errors.Join(err, o.db.Close())
 }

@@ -20,7 +20,8 @@ import (
 )
 
 // findState sets s.in and s.meta (S1).
-func (s *salvager) findState(f vfs.File) error {
+func (s *salvager) findState(f vfs.File) (err error) {
+	defer endWalk(&err)
 	s.in.f = f
 	found, err := s.stateOfMetas(f)
 	if err != nil {

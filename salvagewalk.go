@@ -94,6 +94,7 @@ func (s *salvager) recycle(p page.Page) { s.spare = append(s.spare, p) }
 // claim reads r into p, and makes sure that nobody else does.
 func (w *walk) claim(p page.Page, r nodeRef) error {
 	s := w.s
+	s.goOn()
 	if s.claimed.has(r.id) {
 		return page.Corrupt(r.id, 0, "referred to twice")
 	}

@@ -286,6 +286,52 @@ func (t *Tree) holdsBucket(n node, lo, hi []byte) (bool, error) {
 	return false, nil
 }
 
+// BucketFrom returns the name and the payload of the first nested bucket of t that is
+// not before from, nil if there is none. Only nodes whose flags admit one are read.
+func (t *Tree) BucketFrom(from []byte) (name, payload []byte, err error) {
+	n, err := t.rootNode()
+	if n == nil || err != nil {
+		return nil, nil, err
+	}
+	return t.firstBucket(n, from)
+}
+
+// firstBucket is BucketFrom for what is below n; nil is unbounded.
+func (t *Tree) firstBucket(n node, lo []byte) (name, payload []byte, err error) {
+	if n.isLeaf() {
+		from, to, err := n.slotRange(t.r, lo, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := from; i < to; i++ {
+			if off, _ := n.leafSlot(i); n[off]&FlagBucket != 0 {
+				c := n.leafCell(i)
+				name, err := t.key(&c)
+				return name, c.payload, err
+			}
+		}
+		return nil, nil, nil
+	}
+	from, to, err := n.childRange(t.r, lo, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := from; i <= to; i++ {
+		if n.childFlags(i)&FlagBucket == 0 {
+			continue
+		}
+		c, err := t.walkChild(n, i)
+		if err != nil {
+			return nil, nil, err
+		}
+		name, payload, err := t.firstBucket(c, edgeKey(lo, i == from))
+		if name != nil || err != nil {
+			return name, payload, err
+		}
+	}
+	return nil, nil, nil
+}
+
 // Buckets calls fn with the payload of each nested bucket of t, until fn returns an
 // error, which it returns. Only nodes whose flags admit one are read.
 func (t *Tree) Buckets(fn func(payload []byte) error) error {

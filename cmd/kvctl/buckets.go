@@ -22,6 +22,9 @@ are read but those of pages with buckets in them.`,
   kvctl buckets --json my.folio`,
 		Args: argCount(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := notNegative(map[string]int{"depth": depth, "limit": limit}); err != nil {
+				return err
+			}
 			args = append(args, "/")
 			return e.viewBucket(args[0], args[1], func(b *folio.Bucket, path [][]byte) error {
 				tree := bucketNode{Path: formatPath(path), Keys: b.Len(), name: formatPath(path)}

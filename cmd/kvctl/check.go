@@ -25,17 +25,23 @@ they are written as the other verbs take them.
 What is not reported can be read: kvctl scan prints it. What to do about damage, in
 which order, is in docs/salvage.md.`,
 		Example: `  kvctl check my.folio
-  kvctl check my.folio > /dev/null || mail -s damage admin
+  kvctl check my.folio > found.txt; [ $? -ne 3 ] || mail -s damage admin < found.txt
   kvctl check --json my.folio | jq .findings
   kvctl check --jsonl my.folio | jq 'select(.bucket == "/users")'`,
 		Args: argCount(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error { return e.check(args[0], asJSON, asLines) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if asJSON && asLines {
+				return errBothJSON
+			}
+			return e.check(args[0], asJSON, asLines)
+		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&asLines, "jsonl", false, "print a line of JSON for each finding, at once")
-	c.MarkFlagsMutuallyExclusive("json", "jsonl")
 	return c
 }
+
+var errBothJSON = fail(exitError, "both --json and --jsonl: give one of them")
 
 // findingJSON is something that check has found.
 type findingJSON struct {

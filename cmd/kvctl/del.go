@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/foliodb/folio"
@@ -15,7 +16,9 @@ func (e *env) delCmd() *cobra.Command {
 		Short: "Delete keys, a range of keys, or a bucket",
 		Long: `Del deletes keys, all keys of a range, or a whole bucket with all that is nested
 in it, in one transaction. A range is deleted without looking at what is in it. A
-key that is not there is an error, and nothing is deleted then.`,
+key that is not there is an error, and nothing is deleted then.
+
+-- ends the flags: what begins with - goes behind it.`,
 		Example: `  kvctl del my.folio /users alice bob
   kvctl del my.folio /log --to 2024-01-01
   kvctl del my.folio /cache --all
@@ -39,7 +42,7 @@ key that is not there is an error, and nothing is deleted then.`,
 				return errTopLevel
 			}
 			return e.change(args[0], false, func(db *folio.DB) error {
-				return e.update(db, func(tx *folio.Tx) error {
+				return e.update(context.Background(), db, func(tx *folio.Tx) error {
 					switch {
 					case bucket:
 						return e.delBucket(tx, path)

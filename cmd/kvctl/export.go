@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,15 +30,12 @@ but for values of 2,147,483,647 bytes, which are one too long.`,
 }
 
 func (e *env) exportBolt(file, to string) error {
-	if err := isFile(file); err != nil {
-		return err
-	}
-	info, err := os.Stat(file)
+	info, err := existing(file)
 	if err != nil {
 		return err
 	}
 	m, start := exporter{}, time.Now()
-	err = newFile(to, func(tmp string) error {
+	err = newFile(to, func(ctx context.Context, tmp string) error {
 		return e.view(file, func(tx *folio.Tx) error {
 			bar := e.bar("checking", tx.Size()/int64(tx.DB().Info().PageSize), false)
 			var found error
@@ -47,9 +45,10 @@ func (e *env) exportBolt(file, to string) error {
 				}
 			}
 			_ = bar.Finish() // only looks
-			if found != nil {
-				return found
+			if found != nil || ctx.Err() != nil {
+				return errors.Join(found, context.Cause(ctx))
 			}
+			m.ctx = ctx
 			return e.exportInto(tmp, info.Mode().Perm(), tx, &m)
 		})
 	})

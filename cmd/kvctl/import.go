@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,22 +29,19 @@ each page.
 
 kvctl export does the reverse.`,
 		Example: `  kvctl import app.db app.folio
-  kvctl import app.db app.folio --progress 2>import.log`,
+  kvctl import app.db app.folio --timeout 0`,
 		Args: argCount(2, 2),
 		RunE: func(_ *cobra.Command, args []string) error { return e.importBolt(args[0], args[1]) },
 	}
 }
 
 func (e *env) importBolt(from, file string) error {
-	if err := isFile(from); err != nil {
-		return err
-	}
-	info, err := os.Stat(from)
+	info, err := regularFile(from)
 	if err != nil {
 		return err
 	}
 	m, start := importer{}, time.Now()
-	err = newFile(file, func(tmp string) error {
+	err = newFile(file, func(ctx context.Context, tmp string) error {
 		return guarded(from, func() error {
 			src, err := e.openBolt(from)
 			if err != nil {
@@ -54,6 +52,7 @@ func (e *env) importBolt(from, file string) error {
 				if err := e.checkBolt(from, tx); err != nil {
 					return err
 				}
+				m.ctx = ctx
 				return e.importInto(tmp, info.Mode().Perm(), tx, &m)
 			})
 		})

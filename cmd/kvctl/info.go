@@ -19,7 +19,9 @@ func (e *env) infoCmd() *cobra.Command {
 		Short: "Say what a file is, and in which state",
 		Long: `Info describes a file: its format, the newest commit, its size, and both meta
 pages. A meta page holds a commit; commits are written to the two in turn, so that
-there is always one to fall back to.`,
+there is always one to fall back to. It ends with code 3 if one of them is damaged: if
+that was the one of the newest commit, the file is as it was before, and kvctl salvage
+may still find the commit.`,
 		Example: `  kvctl info my.folio
   kvctl info --json my.folio`,
 		Args: argCount(1, 1),
@@ -45,6 +47,7 @@ type infoJSON struct {
 	FreePages int      `json:"free_pages"`
 	Buckets   uint64   `json:"buckets"`
 	Metas     []string `json:"metas"`
+	Damaged   []int    `json:"damaged_metas,omitempty"`
 }
 
 func (e *env) info(path string, asJSON bool) error {
@@ -59,17 +62,25 @@ func (e *env) info(path string, asJSON bool) error {
 			TxID: in.TxID, MetaPage: in.MetaSlot, Clean: newest(metas).Clean, Recovered: in.Recovered,
 			FileSize: st.FileSize, HighWater: st.Size / int64(in.PageSize), FreePages: st.FreePageN, Buckets: in.Keys,
 		}
-		for _, m := range metas {
+		for i, m := range metas {
 			j.Metas = append(j.Metas, describeMeta(m))
+			if m.Err != nil {
+				j.Damaged = append(j.Damaged, i)
+			}
 		}
 		ps := writers(others(tx.DB()))
 		for _, p := range ps {
 			j.Writers = append(j.Writers, p.PID)
 		}
 		if asJSON {
-			return writeJSON(e.out, &j)
+			err = writeJSON(e.out, &j)
+		} else {
+			err = e.printInfo(&j, ps)
 		}
-		return e.printInfo(&j, ps)
+		if err == nil && len(j.Damaged) > 0 {
+			err = fail(exitDamaged, "%s: meta page %d is damaged: kvctl check tells whether the rest is whole", path, j.Damaged[0])
+		}
+		return err
 	})
 	if err == nil || asJSON || !errors.Is(err, folio.ErrCorrupt) {
 		return err
@@ -102,7 +113,10 @@ func (e *env) printInfo(j *infoJSON, writing []folio.Process) error {
 	case !j.Clean:
 		state = "not closed properly: the newest commit has been checked"
 	}
-	if j.Recovered != "" {
+	switch {
+	case len(j.Damaged) > 0:
+		state = fmt.Sprintf("meta page %d is damaged: what meta page %d holds is the newest that can be read", j.Damaged[0], j.MetaPage)
+	case j.Recovered != "":
 		state = "fell back to an older commit: " + j.Recovered
 	}
 	ps := int64(j.PageSize)

@@ -92,6 +92,16 @@ func inUse(path string, err error) error {
 	return fail(exitInUse, "%w: %s: close it there, or wait for it longer with --timeout", err, haveOpen(ps))
 }
 
+// mustClose is inUse for a verb that takes no turns with others: no time is long enough
+// as long as they have the file open.
+func mustClose(path string, err error) error {
+	ps := whoWrites(path)
+	if len(ps) == 0 {
+		return err
+	}
+	return fail(exitInUse, "%w: %s: close it there, or wait for that with --timeout", err, haveOpen(ps))
+}
+
 // haveOpen says who writes.
 func haveOpen(ps []folio.Process) string {
 	verb := " has"

@@ -12,9 +12,12 @@ import (
 )
 
 // kvctl runs kvctl and returns what it prints.
-func kvctl(args ...string) (code int, stdout, stderr string) {
+func kvctl(args ...string) (code int, stdout, stderr string) { return kvctlIn("", args...) }
+
+// kvctlIn is kvctl with an input.
+func kvctlIn(input string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = run(args, strings.NewReader(""), &out, &errs)
+	code = run(args, strings.NewReader(input), &out, &errs)
 	return code, out.String(), errs.String()
 }
 
@@ -76,6 +79,9 @@ func TestRate(t *testing.T) {
 // TestHelp looks at what every verb says of itself.
 func TestHelp(t *testing.T) {
 	e := &env{}
+	if _, out, _ := kvctl("check", "--help"); !strings.Contains(out, "[ $? -ne 3 ] ||") {
+		t.Error("a file that is in use would be taken for a damaged one:", out)
+	}
 	for _, c := range e.root().Commands() {
 		code, out, _ := kvctl(c.Name(), "--help")
 		if code != 0 || c.Long == "" || !strings.Contains(out, "Examples:\n  kvctl "+c.Name()) && c.Name() != "page" {
@@ -83,7 +89,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	_, out, _ := kvctl("--help")
-	for _, want := range []string{"Exit codes:", "3  the file is damaged"} {
+	for _, want := range []string{"Exit codes:", "3  the file is damaged", "130, 143  interrupted", "141  "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("--help does not say %q", want)
 		}

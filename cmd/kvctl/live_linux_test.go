@@ -25,6 +25,9 @@ import (
 const workerEnv, sharingEnv = "KVCTL_TEST_WORKER", "KVCTL_TEST_SHARING"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(runEnv) != "" {
+		main()
+	}
 	if file := os.Getenv(workerEnv); file != "" {
 		sharing, err := strconv.Atoi(os.Getenv(sharingEnv))
 		if err == nil {

@@ -3,12 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/hex"
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/foliodb/folio"
@@ -36,10 +36,19 @@ are none. Keys that exist get the new value.
   tsv    key, tab, value, written as kvctl --help says; see --literal
   jsonl  an object a line: "key" and "value", or "key_hex" and "value_hex";
          "path" names a bucket below BUCKET. A value that is no string is kept as
-         the JSON that it is.
+         the JSON that it is: null is the text null. What JSON cannot say, bytes
+         that are not UTF-8, must be in hex. "bucket" and "keys" are what scan
+         prints; other fields, and lines without a value, are errors.
 
-An error names the line. What was committed before it stays: loading the same input
-again does no harm. Input in the order of its keys loads fastest.`,
+Without --format, INPUT that ends in .txt is lines, in .jsonl or .ndjson it is jsonl,
+and everything else is tsv. Empty lines are left out, and so is a return at the end of
+a line, but with --literal.
+
+Lines that scan prints of nested buckets, of which it does not print what is in them,
+are left out, and counted on stderr: scan and load those buckets as well.
+
+An error names the line. What was committed before it, or before an interrupt, stays:
+loading the same input again does no harm. Input in the order of its keys loads fastest.`,
 		Example: `  kvctl load my.folio /words /usr/share/dict/words --format lines
   kvctl load my.folio /users users.tsv
   kvctl scan old.folio /users | kvctl load new.folio /users
@@ -49,8 +58,8 @@ again does no harm. Input in the order of its keys loads fastest.`,
 			return e.load(args[0], args[1], append(args, "-")[2], &f)
 		},
 	}
-	c.Flags().StringVar(&f.format, "format", "", "lines, tsv or jsonl; the default is what INPUT's name ends in, or tsv")
-	c.Flags().BoolVar(&f.literal, "literal", false, "tsv: take backslashes and 0x as they are")
+	c.Flags().StringVar(&f.format, "format", "", "lines, tsv or jsonl; the default is by what INPUT ends in: .txt, .jsonl or .ndjson, else tsv")
+	c.Flags().BoolVar(&f.literal, "literal", false, "tsv: take everything as it is: backslashes, 0x, and returns at the ends of lines")
 	c.Flags().IntVar(&f.batch, "batch", 10000, "lines in a transaction")
 	return c
 }
@@ -84,7 +93,7 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 	}
 	l := loader{
 		update: e.update, path: path, parse: parse, batch: f.batch,
-		in: bufio.NewReaderSize(in, 1<<20), bar: e.bar("loading", total, true),
+		literal: f.literal, from: in, bar: e.bar("loading", total, true),
 	}
 	start := time.Now()
 	err = e.change(file, true, l.run)
@@ -93,6 +102,9 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 		return err
 	}
 	fmt.Fprintf(e.out, "%s loaded into %s in %.1f s\n", plural(l.done, "key"), formatPath(path), time.Since(start).Seconds())
+	if l.buckets > 0 {
+		fmt.Fprintf(e.err, "kvctl: %s left out, with what is in them: scan and load each of them as well\n", plural(l.buckets, "nested bucket"))
+	}
 	return nil
 }
 
@@ -117,10 +129,17 @@ func (f *loadFlags) parser(input string) (func([]byte) (pairToLoad, error), erro
 type pairToLoad struct {
 	path       [][]byte // below the bucket
 	key, value []byte
+	bucket     bool // it is what scan prints of a bucket: nothing to put
 }
+
+// bucketLine is what scan prints of a nested bucket; keys have a tab behind them.
+var bucketLine = regexp.MustCompile(`/  \([0-9,]+ keys?\)$`)
 
 func (f *loadFlags) parseTSV(line []byte) (p pairToLoad, err error) {
 	key, value, ok := bytes.Cut(line, []byte("\t"))
+	if !ok && !f.literal && bucketLine.Match(line) {
+		return pairToLoad{bucket: true}, nil
+	}
 	if !ok {
 		return p, fail(exitError, "no tab between key and value: --format lines takes whole lines as keys")
 	}
@@ -137,67 +156,39 @@ func (f *loadFlags) parseTSV(line []byte) (p pairToLoad, err error) {
 	return p, err
 }
 
-func parseJSONL(line []byte) (p pairToLoad, err error) {
-	var r struct {
-		record
-		Value json.RawMessage `json:"value"`
-	}
-	if err := json.Unmarshal(line, &r); err != nil {
-		return p, fail(exitError, "not the JSON of a key: %v", err)
-	}
-	if r.Bucket {
-		return p, fail(exitError, "a bucket, not a key: load its keys with a \"path\"")
-	}
-	if p.path, err = parsePath(r.Path); err != nil {
-		return p, err
-	}
-	switch {
-	case r.Key != nil && r.KeyHex == nil:
-		p.key = []byte(*r.Key)
-	case r.KeyHex != nil && r.Key == nil:
-		if p.key, err = hex.DecodeString(*r.KeyHex); err != nil {
-			return p, fail(exitError, "key_hex: %v", err)
-		}
-	default:
-		return p, fail(exitError, `neither "key" nor "key_hex", or both`)
-	}
-	var text string
-	switch {
-	case r.ValueHex != nil:
-		if p.value, err = hex.DecodeString(*r.ValueHex); err != nil {
-			return p, fail(exitError, "value_hex: %v", err)
-		}
-	case json.Unmarshal(r.Value, &text) == nil:
-		p.value = []byte(text)
-	default:
-		p.value = r.Value
-	}
-	return p, nil
-}
-
 // loader is one run of load.
 type loader struct {
-	update func(*folio.DB, func(*folio.Tx) error) error
-	path   [][]byte
-	parse  func([]byte) (pairToLoad, error)
-	batch  int
-	in     *bufio.Reader
-	bar    *progressbar.ProgressBar
-	line   int // read so far
-	done   int // committed
+	update  func(context.Context, *folio.DB, func(*folio.Tx) error) error
+	path    [][]byte
+	parse   func([]byte) (pairToLoad, error)
+	batch   int
+	literal bool
+	from    io.Reader
+	ctx     context.Context // of the run
+	in      *bufio.Reader   // of it and from
+	bar     *progressbar.ProgressBar
+	line    int // read so far
+	done    int // committed
+	buckets int // lines of nested buckets, left out
 }
 
 // batchBytes ends a transaction early if lines are long.
 const batchBytes = 32 << 20
 
 func (l *loader) run(db *folio.DB) error {
+	ctx, stop := interruptible()
+	defer stop()
+	l.ctx, l.in = ctx, patientInput(ctx, l.from)
 	for more := true; more; {
 		n, size := 0, 0
-		err := l.update(db, func(tx *folio.Tx) (err error) {
+		err := l.update(ctx, db, func(tx *folio.Tx) (err error) {
 			n, size, more, err = l.transaction(tx)
 			return err
 		})
 		if err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("%w: %s of the input are in the file", context.Cause(ctx), plural(l.done, "key"))
+			}
 			if l.line > 0 {
 				return fmt.Errorf("line %d: %w: %s before it are in the file", l.line, err, plural(l.done, "key"))
 			}
@@ -216,6 +207,9 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		return 0, 0, false, err
 	}
 	for n < l.batch && size < batchBytes {
+		if l.ctx.Err() != nil {
+			return n, size, false, context.Cause(l.ctx)
+		}
 		line, err := l.in.ReadBytes('\n')
 		if err != nil && err != io.EOF {
 			return n, size, false, err
@@ -225,7 +219,10 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		}
 		l.line++
 		size += len(line)
-		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if !l.literal {
+			line = bytes.TrimSuffix(line, []byte("\r"))
+		}
 		if len(line) == 0 {
 			continue // an empty line
 		}
@@ -233,16 +230,27 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		if err != nil {
 			return n, size, false, err
 		}
-		into := b
-		if len(p.path) > 0 {
-			if into, err = makeBucket(tx, append(l.path[:len(l.path):len(l.path)], p.path...)); err != nil {
-				return n, size, false, err
-			}
+		if p.bucket {
+			l.buckets++
+			continue
 		}
-		if err := into.Put(p.key, p.value); err != nil {
+		if err := l.put(tx, b, &p); err != nil {
 			return n, size, false, err
 		}
 		n++
 	}
 	return n, size, true, nil
+}
+
+// put puts what a line holds into b, or into the bucket below it that the line names.
+func (l *loader) put(tx *folio.Tx, b *folio.Bucket, p *pairToLoad) (err error) {
+	if len(p.key) == 0 {
+		return errEmptyKey
+	}
+	if len(p.path) > 0 {
+		if b, err = makeBucket(tx, append(l.path[:len(l.path):len(l.path)], p.path...)); err != nil {
+			return err
+		}
+	}
+	return b.Put(p.key, p.value)
 }

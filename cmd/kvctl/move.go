@@ -5,12 +5,16 @@ package main
 // it is complete.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"strings"
+	"time"
 
 	"github.com/foliodb/folio"
 	"github.com/schollz/progressbar/v3"
@@ -43,6 +47,7 @@ type change[B any] interface {
 
 // mover copies buckets, in transactions of bounded size.
 type mover[S source[S], T target[T]] struct {
+	ctx     context.Context
 	begin   func() (change[T], error)
 	prepare func(T) // called with each bucket before it is filled; nil: nothing
 	bar     *progressbar.ProgressBar
@@ -122,8 +127,12 @@ func (m *mover[S, T]) failed(key []byte, err error) error {
 	return fmt.Errorf("%s: %w", formatPath(append(m.path[:len(m.path):len(m.path)], key)), err)
 }
 
-// room begins another transaction if n bytes more are too many for this one.
+// room begins another transaction if n bytes more are too many for this one. It ends a
+// run that is to end.
 func (m *mover[S, T]) room(n int) (err error) {
+	if m.ctx.Err() != nil {
+		return context.Cause(m.ctx)
+	}
 	if m.size += n; m.size < moveBytes {
 		return nil
 	}
@@ -157,22 +166,28 @@ type (
 )
 
 // newFile calls write with the name of a file that becomes path when write has
-// succeeded. Nothing is replaced, and nothing is left behind.
-func newFile(path string, write func(tmp string) error) error {
+// succeeded. Nothing is replaced, and nothing is left behind, also if kvctl is
+// interrupted, which write is told by its context.
+func newFile(path string, write func(ctx context.Context, tmp string) error) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fail(exitError, "%s exists: give the new file another name", path)
 	}
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return err
 	}
+	ctx, stop := interruptible()
+	defer stop()
 	dir, err := os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
-		return err
+		return cannotMake(path, err)
 	}
 	defer os.RemoveAll(dir) // what is left in it is litter
 	tmp := filepath.Join(dir, filepath.Base(path))
-	if err := write(tmp); err != nil {
-		return err
+	if err := untilDone(ctx, func() error { return write(ctx, tmp) }); err != nil {
+		if ctx.Err() != nil {
+			return notMade(ctx, path)
+		}
+		return cannotMake(path, err)
 	}
 	if err := os.Link(tmp, path); errors.Is(err, fs.ErrExist) {
 		return fail(exitError, "%s exists since a moment ago: give the new file another name", path)
@@ -182,6 +197,41 @@ func newFile(path string, write func(tmp string) error) error {
 		}
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// interruptWait is how long to wait for what was interrupted to close what it reads.
+const interruptWait = time.Second
+
+// untilDone runs fn, but returns soon after ctx is done. There are parts of fn, such as
+// bbolt's check, that do not end then.
+func untilDone(ctx context.Context, fn func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- fn() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+	case <-time.After(interruptWait):
+	}
+	return context.Cause(ctx)
+}
+
+// cannotMake names the new file in an error that is about the one that it is made of,
+// whose name means nothing to anybody.
+func cannotMake(path string, err error) error {
+	var system *fs.PathError
+	if errors.As(err, &system) && strings.HasPrefix(system.Path, path+".") {
+		return fail(exitError, "%s cannot be made: %w", path, system.Err)
+	}
+	return err
+}
+
+// notMade says that ctx is done before there was a file.
+func notMade(ctx context.Context, path string) error {
+	return fmt.Errorf("%w: %s was not made, and nothing is left of it", context.Cause(ctx), path)
 }
 
 // syncDir makes the names in a directory durable, where the system knows how.
@@ -200,7 +250,11 @@ func guarded(file string, fn func() error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(old)
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case runtime.Error: // its text is about bbolt's memory
+			err = damagedBolt(file, errors.New("what is referred to in it is not there, as if it had been cut off"))
+		default:
 			err = damagedBolt(file, fmt.Errorf("%v", r))
 		}
 	}()

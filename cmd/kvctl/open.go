@@ -11,7 +11,7 @@ import (
 	"github.com/foliodb/folio"
 )
 
-// isFile refuses what can be no database, with an error that says so.
+// isFile refuses what cannot be read at all, with an error that says so.
 func isFile(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -25,6 +25,28 @@ func isFile(path string) error {
 	return nil
 }
 
+// regularFile returns what the system knows of a file, and refuses what can be no
+// database. Opening a pipe would wait for somebody who writes it.
+func regularFile(path string) (fs.FileInfo, error) {
+	if err := isFile(path); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fail(exitError, "%s: not a regular file: copy what is in it into one first", path)
+	}
+	return info, err
+}
+
+// existing is regularFile for what must be a database already.
+func existing(path string) (fs.FileInfo, error) {
+	info, err := regularFile(path)
+	if err == nil && info.Size() == 0 {
+		err = fail(exitError, "%s: not a folio file: it is empty: is this the right file?", path)
+	}
+	return info, err
+}
+
 // view opens the file for reading and calls fn with a transaction.
 func (e *env) view(path string, fn func(*folio.Tx) error) error {
 	db, err := e.openReader(path)
@@ -36,21 +58,26 @@ func (e *env) view(path string, fn func(*folio.Tx) error) error {
 
 // openReader opens the file for reading, beside a process that writes.
 func (e *env) openReader(path string) (*folio.DB, error) {
-	if err := isFile(path); err != nil {
+	if _, err := existing(path); err != nil {
 		return nil, err
 	}
 	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Timeout: e.timeout})
 	return db, cannotOpen(err)
 }
 
-// change opens the file for writing and calls fn with it. A missing file is
-// created if create is set.
+// change opens the file for writing and calls fn with it. A file that is missing or
+// empty becomes a database if create is set, and is left as it is else.
 func (e *env) change(path string, create bool, fn func(*folio.DB) error) error {
-	if err := isFile(path); err != nil {
-		var own *failure
-		if !create || !errors.As(err, &own) || own.code != exitNotFound {
-			return err
-		}
+	var own *failure
+	_, err := regularFile(path)
+	switch {
+	case !create:
+		_, err = existing(path)
+	case errors.As(err, &own) && own.code == exitNotFound:
+		err = nil
+	}
+	if err != nil {
+		return err
 	}
 	db, err := e.openWriter(path)
 	if err != nil {
@@ -75,9 +102,9 @@ func (e *env) openWriter(path string) (*folio.DB, error) {
 	return folio.Open(path, 0o644, &o)
 }
 
-// update is db.Update that waits no longer than --timeout for the turn to write.
-func (e *env) update(db *folio.DB, fn func(*folio.Tx) error) error {
-	ctx := context.Background()
+// update is db.Update that waits no longer than --timeout for the turn to write, and
+// not when ctx is done.
+func (e *env) update(ctx context.Context, db *folio.DB, fn func(*folio.Tx) error) error {
 	if e.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, e.timeout, folio.ErrTimeout)
@@ -108,12 +135,14 @@ func bucketAt(tx *folio.Tx, path [][]byte) (*folio.Bucket, error) {
 			if b.Count(name, append(name[:len(name):len(name)], 0)) > 0 {
 				return nil, fail(exitNotFound, "%s is a key, not a bucket", formatPath(path[:i+1]))
 			}
-			return nil, fail(exitNotFound, "there is no bucket %s", formatPath(path[:i+1]))
+			return nil, fail(exitNotFound, "%w %s", errNoBucket, formatPath(path[:i+1]))
 		}
 		b = in
 	}
 	return b, nil
 }
+
+var errNoBucket = errors.New("there is no bucket")
 
 // makeBucket returns the bucket at a path, and creates what is missing.
 func makeBucket(tx *folio.Tx, path [][]byte) (b *folio.Bucket, err error) {

@@ -24,8 +24,11 @@ func (e *env) pageCmd() *cobra.Command {
 		Long: `Page prints the fields of a page and what is in it: the cells of a branch or leaf,
 the extents of a freelist page, the commit in a meta page. A page that is free, or
 inside of a run, shows what is left there; while somebody writes, that and the meta
-pages change all the time. Pages of damaged files are printed as far as they make
-sense; the exit code is 3 then.`,
+pages change all the time.
+
+A page of a file that is too damaged to be opened is printed as well, as far as it makes
+sense; if both meta pages are lost, the size of pages is found out from the others. The
+exit code is 3 then, and if the page itself is damaged.`,
 		Example: `  kvctl page my.folio 0
   kvctl page my.folio 1234
   kvctl page my.folio 1234 --hex`,
@@ -47,7 +50,7 @@ sense; the exit code is 3 then.`,
 func (e *env) page(path string, id page.ID, isHex bool) error {
 	var surveyed bool
 	err := e.view(path, func(tx *folio.Tx) error {
-		units, err := survey(tx)
+		units, _, err := survey(tx)
 		if err != nil {
 			return err
 		}
@@ -58,29 +61,39 @@ func (e *env) page(path string, id page.ID, isHex bool) error {
 				owner = describeUnit(&u, id)
 			}
 		}
-		return e.printPage(path, id, owner, isHex, nil)
+		m, err := metaOf(path)
+		if err != nil {
+			return err
+		}
+		return e.printPage(path, &m, id, owner, isHex)
 	})
-	if surveyed || !errors.Is(err, folio.ErrCorrupt) {
+	if surveyed || !errors.Is(err, folio.ErrCorrupt) && !errors.Is(err, folio.ErrInvalid) {
 		return err
 	}
-	return e.printPage(path, id, "", isHex, err)
+	m, metaErr := metaOf(path)
+	if metaErr != nil {
+		return err
+	}
+	if errors.Is(err, folio.ErrInvalid) { // it is one, as its pages say
+		err = fail(exitDamaged, "%s: both meta pages are lost: restore a backup, or save what can be read with kvctl salvage", path)
+	}
+	return errors.Join(err, e.printPage(path, &m, id, "", isHex))
 }
 
-// printPage prints page id. If the file could not be opened, damaged says why.
-func (e *env) printPage(path string, id page.ID, owner string, isHex bool, damaged error) error {
+// metaOf returns the newest meta of a file. If none can be read, it has what the other
+// pages tell.
+func metaOf(path string) (meta.Meta, error) {
 	metas, err := readMetas(path, 0)
-	if err != nil {
-		return err
+	if m := newest(metas); m.PageSize > 0 || err != nil {
+		return m, err
 	}
-	in := inspection{out: e.out, id: id, owner: owner}
-	for _, m := range metas {
-		if m.Err == nil && m.Meta.TxID >= in.meta.TxID {
-			in.meta = m.Meta
-		}
-	}
-	if in.meta.PageSize == 0 {
-		return damaged // neither can be read
-	}
+	size, fileID, err := folio.Identify(path)
+	return meta.Meta{PageSize: uint32(size), FileID: fileID, HighWater: page.MaxID}, err
+}
+
+// printPage prints page id.
+func (e *env) printPage(path string, m *meta.Meta, id page.ID, owner string, isHex bool) (err error) {
+	in := inspection{out: e.out, id: id, owner: owner, meta: *m}
 	if in.bytes, err = readPage(path, id, int(in.meta.PageSize)); err != nil {
 		return err
 	}

@@ -28,7 +28,8 @@ transaction that wrote them, and the bucket that they belong to. With --map it d
 them, a character a page:
 
 ` + legend() + `
-A row that is the same as the one before is left out, with a * in its place.`,
+A row that is the same as the one before is left out, with a * in its place. It ends
+with code 3 if anything is damaged, listed or not.`,
 		Example: `  kvctl pages my.folio
   kvctl pages my.folio --kind branch
   kvctl pages my.folio --map
@@ -39,8 +40,8 @@ A row that is the same as the one before is left out, with a * in its place.`,
 	c.Flags().StringSliceVar(&f.kinds, "kind", nil, "list only these kinds: meta, branch, leaf, overflow, freelist, free, damaged, lost")
 	c.Flags().BoolVar(&f.drawn, "map", false, "draw a map")
 	c.Flags().IntVar(&f.width, "width", 64, "pages in a row of the map")
-	c.Flags().IntVar(&f.first, "first", 0, "begin at this page")
-	c.Flags().IntVar(&f.behind, "behind", math.MaxInt, "end before this page")
+	c.Flags().IntVar(&f.first, "first", 0, "the first page to show")
+	c.Flags().IntVar(&f.behind, "behind", math.MaxInt, "the first page not to show any more, behind those that are shown")
 	c.Flags().Lookup("behind").DefValue = "0" // does not print the real one, which says nothing
 	return c
 }
@@ -89,25 +90,42 @@ func (e *env) pages(file string, f *pagesFlags) error {
 	if f.width < 1 {
 		return fail(exitError, "--width %d: it must be 1 or more", f.width)
 	}
+	if f.drawn && len(f.kinds) > 0 {
+		return fail(exitError, "--map and --kind: the map shows all kinds; leave out one of them")
+	}
+	if err := notNegative(map[string]int{"first": f.first, "behind": f.behind}); err != nil {
+		return err
+	}
+	if f.behind <= f.first {
+		return fail(exitError, "--behind %d: it must be more than --first %d", f.behind, f.first)
+	}
 	return e.view(file, func(tx *folio.Tx) error {
-		units, err := survey(tx)
+		units, found, err := survey(tx)
 		if err != nil {
 			return err
 		}
 		if f.drawn {
-			return e.pageMap(units, f)
+			err = e.pageMap(units, f)
+		} else {
+			err = e.pageList(tx, units, f)
 		}
-		return e.pageList(tx, units, f)
+		if err == nil && found > 0 {
+			err = fail(exitDamaged, "%s: %s: kvctl check tells what is affected", file, plural(found, "damage"))
+		}
+		return err
 	})
 }
 
-// survey returns what all pages are used for, in their order.
-func survey(tx *folio.Tx) ([]unit, error) {
+// survey returns what all pages are used for, in their order, and how many damages
+// there are.
+func survey(tx *folio.Tx) ([]unit, int, error) {
 	var units []unit
+	found := 0
 	damaged := make(map[int]error)
 	err := tx.PageMap(func(u folio.PageUse) error {
 		if u.Err != nil {
 			damaged[u.ID] = u.Err
+			found++
 			return nil
 		}
 		in := unit{id: u.ID, pages: u.Pages, kind: u.Type}
@@ -118,7 +136,7 @@ func survey(tx *folio.Tx) ([]unit, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	slices.SortFunc(units, func(a, b unit) int { return a.id - b.id })
 	all := make([]unit, 0, len(units))
@@ -137,14 +155,14 @@ func survey(tx *folio.Tx) ([]unit, error) {
 		if u.kind == "node" {
 			info, err := tx.Page(u.id)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			u.kind = info.Type
 		}
 		all = append(all, u)
 	}
 	gap(int(tx.Size() / int64(tx.DB().Info().PageSize)))
-	return all, nil
+	return all, found, nil
 }
 
 func (e *env) pageList(tx *folio.Tx, units []unit, f *pagesFlags) error {

@@ -1,7 +1,8 @@
 package main
 
 import (
-	"encoding/hex"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +19,9 @@ func (e *env) putCmd() *cobra.Command {
 		Short: "Set the value of a key",
 		Long: `Put sets the value of a key. The value is taken as it is given; without one, it is
 read from the standard input or from a file. When put has ended, the change is
-durable.`,
+durable.
+
+-- ends the flags: what begins with - goes behind it.`,
 		Example: `  kvctl put my.folio /users alice '{"age": 30}'
   kvctl put my.folio /images logo --from logo.png
   date | kvctl put my.folio /log today --create
@@ -41,11 +44,11 @@ durable.`,
 				return err
 			}
 			return e.change(args[0], create, func(db *folio.DB) error {
-				return e.update(db, func(tx *folio.Tx) error { return put(tx, path, key, value, create) })
+				return e.update(context.Background(), db, func(tx *folio.Tx) error { return put(tx, path, key, value, create) })
 			})
 		},
 	}
-	c.Flags().BoolVar(&isHex, "hex", false, "the key and the value are hex digits")
+	c.Flags().BoolVar(&isHex, "hex", false, "the key and the value are hex digits, with 0x before them or without")
 	c.Flags().BoolVar(&create, "create", false, "create the file and the bucket if there are none")
 	c.Flags().StringVar(&from, "from", "", "read the value from this file")
 	return c
@@ -61,11 +64,7 @@ func (e *env) value(args []string, from string, isHex bool) ([]byte, error) {
 	case len(args) == 0:
 		return io.ReadAll(e.in)
 	case isHex:
-		v, err := hex.DecodeString(args[0])
-		if err != nil {
-			return nil, fail(exitError, "the value %q is not hex: leave out --hex for text", args[0])
-		}
-		return v, nil
+		return parseHex(args[0])
 	}
 	return []byte(args[0]), nil
 }
@@ -77,7 +76,7 @@ func put(tx *folio.Tx, path [][]byte, key, value []byte, create bool) error {
 		b, err = makeBucket(tx, path)
 	} else {
 		b, err = bucketAt(tx, path)
-		if err != nil {
+		if errors.Is(err, errNoBucket) {
 			err = fmt.Errorf("%w: --create makes it", err)
 		}
 	}

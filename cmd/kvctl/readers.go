@@ -18,7 +18,8 @@ func (e *env) readersCmd() *cobra.Command {
 that they read. A snapshot keeps the pages that were freed after it: that is what it
 retains, as of the newest commit. A reader that is open for long makes the file grow.
 
-  open for   since the process has opened the file; twice, if it did so twice
+  open for   how long the process has had the file open; there is a line for each
+             time that it has opened it
   snapshot   the transaction whose state is read
   readers    read transactions on it, and for how long the oldest of them is open
 
@@ -30,11 +31,15 @@ until somebody opens the file or writes.`,
   kvctl readers --json my.folio | jq '.processes[].pid'
   kvctl readers --jsonl my.folio | jq -c 'select(.role != "reader")'`,
 		Args: argCount(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error { return e.readers(args[0], asJSON, asLines) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if asJSON && asLines {
+				return errBothJSON
+			}
+			return e.readers(args[0], asJSON, asLines)
+		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&asLines, "jsonl", false, "print a line of JSON for each process")
-	c.MarkFlagsMutuallyExclusive("json", "jsonl")
 	return c
 }
 

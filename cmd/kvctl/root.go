@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +27,9 @@ const (
 	exitNotFound = 2
 	exitDamaged  = 3
 	exitInUse    = 4
+
+	exitInterrupted = 130 // 128 and the signal, as a shell says it
+	exitTerminated  = 143
 )
 
 // failure ends kvctl with a code and a message.
@@ -60,7 +65,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(e.out)
 	root.SetErr(stderr)
 	err := root.Execute()
-	err = errors.Join(err, e.out.Flush())
+	if flushErr := e.out.Flush(); !errors.Is(err, flushErr) { // else it has been met before
+		err = errors.Join(err, flushErr)
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -107,7 +114,7 @@ users, and / is the top level. Keys and path elements are text in which
 and 0x with an even number of hex digits is binary as a whole (\x30x0a1b is the
 text 0x0a1b).
 Kvctl prints them by the same rules, so they can be pasted back. With --hex, keys on
-the command line are hex digits only.
+the command line are hex digits only, with 0x before them or without.
 
 Verbs that only read can be used while programs have the file open, and write it
 (docs/processes.md has the exceptions): they see the newest commit. Put, del and load
@@ -119,7 +126,9 @@ Exit codes:
   2  the file, the bucket or the key does not exist
   3  the file is damaged
   4  another process has the file open, for longer than --timeout, in a way that
-     keeps kvctl out`
+     keeps kvctl out
+  130, 143  interrupted, by Ctrl-C or by SIGTERM; watch has done its work then: 0
+  141  in a shell: nobody reads the output any more, such as head when it has enough`
 
 func (e *env) root() *cobra.Command {
 	root := &cobra.Command{
@@ -144,13 +153,71 @@ func (e *env) root() *cobra.Command {
 		"how long to wait while another process keeps kvctl out; 0 waits for ever")
 	root.PersistentFlags().BoolVar(&e.progress, "progress", e.progress,
 		"show progress on stderr, where a verb takes long; the default is whether stderr is a terminal")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fail(exitError, "%v: see %s --help", err, c.CommandPath())
-	})
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if e.timeout < 0 {
+			return fail(exitError, "--timeout %v: it must be 0 or more", e.timeout)
+		}
+		return nil
+	}
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCmd())
+	root.Version = version()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(e.infoCmd(), e.statsCmd(), e.bucketsCmd(), e.getCmd(), e.putCmd(), e.delCmd(), e.scanCmd(),
 		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.importCmd(), e.exportCmd(), e.pagesCmd(),
-		e.pageCmd(), e.layoutCmd(), e.readersCmd(), e.watchCmd())
+		e.pageCmd(), e.layoutCmd(), e.readersCmd(), e.watchCmd(), e.versionCmd())
 	return root
+}
+
+func helpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [VERB]",
+		Short: "Say what a verb does, and how it is used",
+		RunE: func(c *cobra.Command, args []string) error {
+			root := c.Root()
+			verb, _, err := root.Find(args)
+			if err != nil || verb == root && len(args) > 0 {
+				return fail(exitError, "there is no verb %q: kvctl --help lists them", args[0])
+			}
+			return verb.Help()
+		},
+	}
+}
+
+// flagError says what is wrong with a flag, without the names of functions of Go.
+func flagError(c *cobra.Command, err error) error {
+	const invalid = "invalid argument "
+	text, _, _ := strings.Cut(err.Error(), " flag: ")
+	i := strings.LastIndex(text, "--")
+	if !strings.HasPrefix(text, invalid) || i < 0 {
+		return fail(exitError, "%v: see %s --help", err, c.CommandPath())
+	}
+	name := strings.Trim(text[i:], `"`)
+	value, _, _ := strings.Cut(strings.TrimPrefix(text, invalid), " for ")
+	must := "something else"
+	if f := c.Flag(strings.TrimPrefix(name, "--")); f != nil {
+		switch f.Value.Type() {
+		case "uint64":
+			must = "a whole number, 0 or more"
+		case "int":
+			must = "a whole number"
+		case "duration":
+			must = "a time, such as 500ms, 10s or 1h"
+		case "bool":
+			must = "true or false, or left out"
+		}
+	}
+	return fail(exitError, "%s %s: it must be %s: see %s --help", name, value, must, c.CommandPath())
+}
+
+// notNegative refuses flags whose number is below 0.
+func notNegative(flags map[string]int) error {
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		if flags[name] < 0 {
+			return fail(exitError, "--%s %d: it must be 0 or more", name, flags[name])
+		}
+	}
+	return nil
 }
 
 // argCount is cobra's check of the number of arguments, with a message that shows

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,9 +19,10 @@ func (e *env) salvageCmd() *cobra.Command {
 		Use:   "salvage IN OUT",
 		Short: "Rebuild what can be read of a damaged file into a new one",
 		Long: `Salvage reads the damaged file IN and writes what it can read into the new file OUT,
-which must not exist, and which is checked before it gets its name. IN is not
-changed. It needs neither meta pages, nor roots, nor branches: pages that nothing
-refers to are found by looking at all of them.
+which must not exist, and which is checked before it gets its name. OUT gets the
+permissions of IN, which is not changed, and must not be open for writing meanwhile.
+Salvage needs neither meta pages, nor roots, nor branches: pages that nothing refers to
+are found by looking at all of them.
 
 It prints what is damaged, and what that costs: keys of damaged leaves, and long
 values in damaged runs. It ends with code 3 if the new file is not complete. Where
@@ -59,7 +61,8 @@ type orphanJSON struct {
 }
 
 func (e *env) salvage(in, out string, o *folio.SalvageOptions, asLines bool) error {
-	if err := isFile(in); err != nil {
+	info, err := existing(in)
+	if err != nil {
 		return err
 	}
 	if _, err := os.Lstat(out); err == nil {
@@ -69,9 +72,14 @@ func (e *env) salvage(in, out string, o *folio.SalvageOptions, asLines bool) err
 		return err
 	}
 	o.Timeout, o.Progress = e.timeout, e.phases()
-	r, err := folio.Salvage(in, out, 0o644, o)
+	ctx, stop := interruptible()
+	defer stop()
+	r, err := folio.SalvageContext(ctx, in, out, info.Mode().Perm(), o)
+	if err != nil && ctx.Err() != nil {
+		return notMade(ctx, out)
+	}
 	if err != nil {
-		return inUse(in, err)
+		return cannotSalvage(in, cannotMake(out, err))
 	}
 	if asLines {
 		err = e.salvageJSON(r)
@@ -80,6 +88,18 @@ func (e *env) salvage(in, out string, o *folio.SalvageOptions, asLines bool) err
 	}
 	if err == nil && !complete(r) {
 		err = fail(exitDamaged, "%s: not everything is there, or where it was, or up to date: see the list", out)
+	}
+	return err
+}
+
+// cannotSalvage says why a file could not be salvaged. No advice of other verbs fits:
+// they end here.
+func cannotSalvage(in string, err error) error {
+	if errors.Is(err, folio.ErrTimeout) {
+		return mustClose(in, err)
+	}
+	if errors.Is(err, folio.ErrInvalid) {
+		return fail(exitError, "%w: there is nothing in it that could be saved: is this the right file? If it is one of bbolt, take it over with kvctl import; else restore a backup", err)
 	}
 	return err
 }

@@ -16,7 +16,7 @@ func (r *rangeFlags) add(c *cobra.Command, withHex bool) {
 	c.Flags().StringVar(&r.to, "to", "", "the key to stop before, which need not exist")
 	c.Flags().StringVar(&r.prefix, "prefix", "", "only keys that begin so")
 	if withHex {
-		c.Flags().BoolVar(&r.hex, "hex", false, "keys on the command line are hex digits")
+		c.Flags().BoolVar(&r.hex, "hex", false, "keys on the command line are hex digits, with 0x before them or without")
 	}
 }
 
@@ -40,8 +40,10 @@ line. A nested bucket has no value.
   hex   the same in hex digits
   json  an object: key and value, or key_hex and value_hex where they are not UTF-8
 
-The text and json formats are what kvctl load reads. --offset does not walk over
-what it leaves out.`,
+The text and json formats are what kvctl load reads, without --keys. It leaves out the
+lines of nested buckets, which end in their number of keys, or have "bucket": what is in
+them must be scanned and loaded by itself. --offset does not walk over what it leaves
+out.`,
 		Example: `  kvctl scan my.folio
   kvctl scan my.folio /users --prefix a
   kvctl scan my.folio /log --from 2024-01-01 --to 2024-02-01 --reverse --limit 10

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"time"
@@ -34,11 +32,12 @@ somebody writes. It prints what it finds at once, and ends with code 3 if there 
 anything. A scrub is a long read: while others write, the file grows by what they
 replace meanwhile.
 
-With --loop it starts again after --pause, until it is interrupted or finds damage. A
-program scrubs a database with Tx.Scrub.`,
+With --loop it starts again after --pause, until it is interrupted or finds damage.
+Other codes than 3 say nothing of damage: 130 and 143 are interrupts, 1, 2 and 4 that
+it could not read. A program scrubs a database with Tx.Scrub.`,
 		Example: `  kvctl scrub my.folio
   kvctl scrub my.folio --rate 100MiB/s
-  kvctl scrub my.folio --loop --pause 24h || mail -s damage admin`,
+  kvctl scrub my.folio --loop --pause 24h; [ $? -ne 3 ] || mail -s damage admin`,
 		Args: argCount(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error { return e.scrub(args[0], &f) },
 	}
@@ -74,7 +73,10 @@ func (e *env) scrub(file string, f *scrubFlags) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	if f.pause < 0 {
+		return fail(exitError, "--pause %v: it must be 0 or more", f.pause)
+	}
+	ctx, stop := interruptible()
 	defer stop()
 	for {
 		err := e.scrubOnce(ctx, file, rate, f.asLines)
@@ -86,7 +88,7 @@ func (e *env) scrub(file string, f *scrubFlags) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return fmt.Errorf("%w between two rounds: there was no damage in what was read", context.Cause(ctx))
 		case <-time.After(f.pause):
 		}
 	}
@@ -116,8 +118,8 @@ func (e *env) scrubOnce(ctx context.Context, file string, rate int64, asLines bo
 		return printErr
 	case found > 0:
 		return fail(exitDamaged, "%s: %s: see docs/salvage.md", file, plural(found, "finding"))
-	case errors.Is(err, context.Canceled):
-		return fail(exitError, "interrupted before all was read")
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%w before all was read: there was no damage so far", context.Cause(ctx))
 	case err != nil:
 		return err
 	case asLines:

@@ -25,6 +25,9 @@ with all that is nested in it the keys, buckets and pages.
   kvctl stats --json my.folio`,
 		Args: argCount(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := notNegative(map[string]int{"depth": depth, "limit": limit}); err != nil {
+				return err
+			}
 			return e.stats(append(args, "/")[0], append(args, "/")[1], depth, limit, asJSON)
 		},
 	}

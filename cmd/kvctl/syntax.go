@@ -56,20 +56,27 @@ func unescape(s string) ([]byte, error) {
 
 // parseKey returns the key that s stands for.
 func parseKey(s string, isHex bool) ([]byte, error) {
-	if s == "" {
-		return nil, fail(exitError, "an empty key: keys have at least one byte")
+	if s == "" || isHex && s == "0x" {
+		return nil, errEmptyKey
 	}
 	if isHex {
-		b, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
-		if err != nil {
-			return nil, fail(exitError, "%q is not hex: leave out --hex for text", s)
-		}
-		return b, nil
+		return parseHex(s)
 	}
 	if b, ok := binary(s); ok {
 		return b, nil
 	}
 	return unescape(s)
+}
+
+var errEmptyKey = fail(exitError, "an empty key: keys have at least one byte")
+
+// parseHex returns the bytes that s, given with --hex, stands for.
+func parseHex(s string) ([]byte, error) {
+	b, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
+	if err != nil {
+		return nil, fail(exitError, "%q is not hex, two digits for each byte: leave out --hex for text", s)
+	}
+	return b, nil
 }
 
 // binary returns the bytes of s if it is in the 0x notation.

@@ -27,10 +27,11 @@ func (e *env) watchCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch FILE",
 		Short: "Follow what is written to a file",
-		Long: `Watch prints a line for each interval, until it is interrupted: what those who have
-the file open have committed in it, and the state of the file at its end. It waits for
-nobody, reads no page and keeps nobody from anything. When a process begins to write,
-or ends, it says so and goes on; nobody needs to be there when it begins.
+		Long: `Watch prints a line for each interval: what those who have the file open have committed
+in it, and the state of the file at its end. It goes on until it is interrupted, which
+is a success. It waits for nobody, reads no page and keeps nobody from anything. When a
+process begins to write, or ends, it says so and goes on; the file need not be open
+anywhere when watch begins.
 
   commits    transactions that have changed something
   groups     times that transactions were written; tx/group of them share one
