@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +18,8 @@ func (e *env) checkCmd() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Read everything, and report all damage",
 		Long: `Check reads the whole file and verifies every checksum, the order of all keys, and
-that each page is in use exactly once, or free. It prints everything that it finds,
+that each page is in use exactly once, or free. Meta pages are left out while a program
+has the file open for writing. It prints everything that it finds,
 with the page, the bucket and the keys that cannot be trusted, and ends with code 3
 if there is anything. It changes nothing. Keys a .. b are those from a on and before b;
 they are written as the other verbs take them.
@@ -75,7 +77,7 @@ func finding(err error) (f findingJSON) {
 	var p *page.CorruptError
 	if errors.As(err, &p) {
 		f.What = p.Detail
-		if p.ID != 0 {
+		if p.ID != 0 || isMeta(p) {
 			id := int(p.ID)
 			f.Page = &id
 		}
@@ -85,6 +87,10 @@ func finding(err error) (f findingJSON) {
 	}
 	return f
 }
+
+// isMeta tells whether p is about a meta page: other errors have page 0 if they are about
+// no page in particular.
+func isMeta(p *page.CorruptError) bool { return strings.HasPrefix(p.Detail, "meta page: ") }
 
 func (f *findingJSON) String() string {
 	s := f.What
@@ -118,7 +124,7 @@ func (f *findingJSON) keys() string {
 func (e *env) check(file string, asJSON, asLines bool) error {
 	found := []findingJSON{}
 	start := time.Now()
-	var pages int64
+	var pages, inTree int64
 	var printErr error
 	err := e.view(file, func(tx *folio.Tx) error {
 		pages = tx.Size() / int64(tx.DB().Info().PageSize)
@@ -129,7 +135,7 @@ func (e *env) check(file string, asJSON, asLines bool) error {
 			defer mu.Unlock()
 			_ = bar.Set64(int64(done)) // only looks
 		})
-		for err := range tx.Check(progress) {
+		report := func(err error) {
 			f := finding(err)
 			found = append(found, f)
 			if !asJSON {
@@ -138,6 +144,13 @@ func (e *env) check(file string, asJSON, asLines bool) error {
 				printErr = errors.Join(printErr, e.printFinding(f, asLines))
 				mu.Unlock()
 			}
+		}
+		for err := range tx.Check(progress) {
+			report(err)
+		}
+		inTree = int64(len(found))
+		for _, err := range damagedMetas(file, tx.DB()) {
+			report(err)
 		}
 		return bar.Finish()
 	})
@@ -149,7 +162,11 @@ func (e *env) check(file string, asJSON, asLines bool) error {
 	} else if len(found) == 0 && !asLines {
 		_, err = fmt.Fprintf(e.out, "%s: no damage in %s (%.1f s)\n", file, plural(pages, "page"), time.Since(start).Seconds())
 	}
-	if err == nil && len(found) > 0 {
+	switch {
+	case err != nil:
+	case len(found) > 0 && inTree == 0:
+		err = fail(exitDamaged, "%s: a meta page is damaged, or a power cut fell into its commit: all else is whole, and the next commits write it again", file)
+	case len(found) > 0:
 		err = fail(exitDamaged, "%s: %s: restore a backup, or save what can be read with kvctl salvage", file, plural(len(found), "finding"))
 	}
 	return err

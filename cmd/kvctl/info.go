@@ -78,7 +78,7 @@ func (e *env) info(path string, asJSON bool) error {
 			err = e.printInfo(&j, ps)
 		}
 		if err == nil && len(j.Damaged) > 0 {
-			err = fail(exitDamaged, "%s: meta page %d is damaged: kvctl check tells whether the rest is whole", path, j.Damaged[0])
+			err = fail(exitDamaged, "%s: meta page %d is damaged, or a power cut fell into its commit: kvctl check tells whether the rest is whole", path, j.Damaged[0])
 		}
 		return err
 	})
@@ -92,6 +92,24 @@ func (e *env) info(path string, asJSON bool) error {
 		}
 	}
 	return err
+}
+
+// damagedMetas returns what is wrong with the meta pages of file, unless somebody may be
+// writing them.
+func damagedMetas(file string, db *folio.DB) (errs []error) {
+	if len(writers(others(db))) > 0 {
+		return nil
+	}
+	metas, err := readMetas(file, db.Info().PageSize)
+	if err != nil {
+		return []error{err}
+	}
+	for _, m := range metas {
+		if m.Err != nil {
+			errs = append(errs, m.Err)
+		}
+	}
+	return errs
 }
 
 // newest returns the meta of the newest transaction; with readers there, that can be

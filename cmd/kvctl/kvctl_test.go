@@ -178,3 +178,28 @@ func TestPageHex(t *testing.T) {
 		t.Error(code, out, stderr)
 	}
 }
+
+// TestLongValueIsVerified: what get and scan print is what was put, however long it is.
+func TestLongValueIsVerified(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "t.folio")
+	value := strings.Repeat("v", 3_000_000)
+	if code, _, errs := kvctlIn("long\t"+value+"\n", "load", file, "/b"); code != 0 {
+		t.Fatal(errs)
+	}
+	if code, out, errs := kvctl("get", file, "/b", "long"); code != 0 || out != value {
+		t.Fatal(code, len(out), errs)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(content[bytes.LastIndex(content, []byte("vvvv"))-1_000_000:], "damage")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"get", file, "/b", "long"}, {"scan", file, "/b"}} {
+		if code, out, errs := kvctl(args...); code != exitDamaged || strings.Contains(out, "damage") {
+			t.Errorf("%v: code %d, %d bytes, %s", args[0], code, len(out), errs)
+		}
+	}
+}

@@ -61,7 +61,8 @@ func (e *env) openReader(path string) (*folio.DB, error) {
 	if _, err := existing(path); err != nil {
 		return nil, err
 	}
-	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Timeout: e.timeout})
+	// What is printed is read whole anyway, so long values are verified, too.
+	db, err := folio.Open(path, 0, &folio.Options{ReadOnly: true, Timeout: e.timeout, Verify: folio.VerifyFirstFull})
 	return db, cannotOpen(err)
 }
 
