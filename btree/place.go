@@ -103,9 +103,6 @@ func (c ChildIDs) next(i int, mask page.ID) int {
 // ChildBirth returns the transaction that the i-th child of branch p is from.
 func ChildBirth(p page.Page, i int) page.TxID { return node(p).childBirth(i) }
 
-// ChildFlags returns the flags of what lies below the i-th child of branch p.
-func ChildFlags(p page.Page, i int) byte { return node(p).childFlags(i) }
-
 // SetRefs replaces each reference in p to a page whose id has a bit of mask by what
 // fn returns for it. A mask of zero stands for all.
 func SetRefs(p page.Page, mask page.ID, fn func(Ref) (page.ID, page.TxID)) {
