@@ -127,6 +127,9 @@ func TestHurry(t *testing.T) {
 // changed. So a window hardly ever becomes long, and commits must not go on moving pages
 // for that.
 func TestManyBuckets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it only counts")
+	}
 	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
 	require.NoError(t, err)
 	defer db.Close()
@@ -162,6 +165,9 @@ func TestManyBuckets(t *testing.T) {
 // TestYoungStay: what has been written lately is not moved. Where many keys are changed again
 // soon, and pages come and go by runs, that is much of what could be.
 func TestYoungStay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it only counts")
+	}
 	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
 	require.NoError(t, err)
 	defer db.Close()
