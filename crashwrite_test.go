@@ -38,6 +38,7 @@ type writeFault struct {
 	err     syscall.Errno
 	part    int  // bytes that it writes all the same
 	forever bool // the later ones fail, too, and write nothing
+	start   bool // it is not one that writes, but one that has the device begin
 }
 
 // writeFaults are what is tried, that first which takes little time to notice most.
@@ -49,6 +50,15 @@ var writeFaults = []writeFault{
 	{err: syscall.EIO, part: 5000},
 	{err: syscall.ENOSPC, forever: true},
 	{err: syscall.EIO, part: 1000, forever: true},
+	{err: syscall.EIO, start: true},
+}
+
+// op is the kind of call that fails.
+func (f writeFault) op() faultfs.Op {
+	if f.start {
+		return faultfs.StartWrite
+	}
+	return faultfs.Changes
 }
 
 // writeExtra are histories of this test alone: commits without a flush before what fails
@@ -201,9 +211,9 @@ func (x *writeRun) whole() (*pipeHistory, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	before := x.plan.Calls(faultfs.Changes)
+	before := x.plan.Calls(x.fault.op())
 	err = errors.Join(x.session(h), h.close())
-	return h, x.plan.Calls(faultfs.Changes) - before, err
+	return h, x.plan.Calls(x.fault.op()) - before, err
 }
 
 func (x *writeRun) prepared() (*pipeHistory, error) {
@@ -250,14 +260,14 @@ func (x *writeRun) first(begin func() (*pipeHistory, error), n, way int) (came b
 func (x *writeRun) fail(h *pipeHistory, n int) {
 	x.at, x.torn = -1, false
 	metas := int64(2 * max(4096, x.c.options.PageSize))
-	f := faultfs.Fault{Op: faultfs.Changes, Nth: n, Err: x.fault.err, Short: x.fault.part}
+	f := faultfs.Fault{Op: x.fault.op(), Nth: n, Err: x.fault.err, Short: x.fault.part}
 	f.Hit = func(op faultfs.Op, off int64) {
 		x.at, x.op = h.disk.Events(), op
 		x.torn = op == faultfs.Write && off < metas && f.Short > 0 && f.Short < meta.Size
 	}
 	x.plan.Add(f)
 	if x.fault.forever {
-		x.plan.Add(faultfs.Fault{Op: faultfs.Changes, Nth: n + 1, Count: -1, Err: x.fault.err})
+		x.plan.Add(faultfs.Fault{Op: x.fault.op(), Nth: n + 1, Count: -1, Err: x.fault.err})
 	}
 }
 

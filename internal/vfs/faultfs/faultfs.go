@@ -31,12 +31,12 @@ const (
 	numOps
 )
 
-// Changes is a kind for faults and counts: Write, WriteVec, Truncate and StartWrite in one, as they
+// Changes is a kind for faults and counts: Write, WriteVec and Truncate in one, as they
 // come.
 const Changes = numOps
 
 func (op Op) is(kind Op) bool {
-	return op == kind || kind == Changes && (op == Write || op == WriteVec || op == Truncate || op == StartWrite)
+	return op == kind || kind == Changes && (op == Write || op == WriteVec || op == Truncate)
 }
 
 // Fault says which calls fail, and how.
