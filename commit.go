@@ -49,7 +49,7 @@ type commit struct {
 	flushed    bool // C3 has happened already
 	spilled    bool // pages are written that no record lists
 
-	leaves, runs, branches []int       // dirty pages, by index, in key order
+	leaves, runs, branches []int       // dirty pages, by index, in key order; leaves with changed buckets are among the branches
 	pages                  uint64      // in them
 	units                  []unit      // of the tree, in order of their place once all have one
 	listed                 []unit      // what the record lists, in order too: units, and the freelist page if one is due
