@@ -46,9 +46,8 @@ const (
 	linkMost    = 4
 )
 
-// clean moves pages. They become dirty pages of the commit.
-func (c *commit) clean() {
-	budget := c.movable()
+// clean moves at most budget pages. They become dirty pages of the commit.
+func (c *commit) clean(budget int) {
 	if budget == 0 {
 		return
 	}
@@ -179,7 +178,7 @@ const moveBatch = 4
 // may do it.
 func (c *commit) readMoves(moves []move) {
 	workers := c.workers(4 * len(moves))
-	_ = inTurn(&c.db.helper, workers, (len(moves)+moveBatch-1)/moveBatch, func(_, i int) error {
+	_ = inTurn(workers, (len(moves)+moveBatch-1)/moveBatch, func(_, i int) error {
 		from := i * moveBatch
 		for j := range moves[from:min(from+moveBatch, len(moves))] {
 			m := &moves[from+j]

@@ -52,9 +52,10 @@ type commit struct {
 	leaves, runs, branches []int       // dirty pages, by index, in key order; leaves with changed buckets are among the branches
 	pages                  uint64      // in them
 	units                  []unit      // of the tree, in order of their place once all have one
+	early                  *early      // some that are written first; nil: none
+	later                  []unit      // the others, in order too
 	listed                 []unit      // what the record lists, in order too: units, and the freelist page if one is due
 	link                   linkPage    // that page
-	limit                  page.ID     // high-water mark of the units
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
 	returned               []freelist.Extent // spilled pages given up again
@@ -68,10 +69,8 @@ type commit struct {
 type unit struct {
 	id    page.ID
 	pages uint64
-	dirty int // index of the dirty page; isLink: it is the freelist page
+	dirty *dirtyPage // nil: it is the freelist page
 }
-
-const isLink = -1
 
 // linkPage is the bytes of a freelist page, and their checksum once it is written.
 type linkPage struct {
@@ -116,7 +115,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 	if err == nil {
 		err = c.write()
 	}
-	if err != nil {
+	if err = cmp.Or(err, c.endEarly()); err != nil {
 		c.undo()
 		return nil, err
 	}
@@ -124,16 +123,26 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 	return c, nil
 }
 
-// prepare decides where the pages of the tree go, in memory only.
+// prepare decides where the pages of the tree go. Of a large commit it writes the leaves
+// meanwhile (early.go).
 func (c *commit) prepare(g *group) error {
 	m := &c.meta
 	m.TxID, m.Clean = c.txid, false
 	c.collectAll(g.root)
-	c.clean()
+	if err := c.giveBackOwn(0); err != nil {
+		return err
+	}
+	c.setZone()
+	budget := c.movable()
+	if err := c.beginEarly(budget); err != nil {
+		return err
+	}
+	freed := len(c.s.freed)
+	c.clean(budget)
 	if invariants.Enabled {
 		c.checkCollected()
 	}
-	if err := c.giveBackOwn(); err != nil {
+	if err := c.giveBackOwn(freed); err != nil {
 		return err
 	}
 	c.place()
@@ -144,22 +153,27 @@ func (c *commit) prepare(g *group) error {
 	m.Root.ID, m.Root.Birth = c.final(btree.Ref{ID: g.root.Root, Birth: g.root.Birth})
 	m.Root.Count, m.Root.Sequence = g.root.Count, g.sequence
 	c.units = inOrder(c.units)
+	if c.later = c.units; c.early != nil {
+		c.units = inOrder(slices.Concat(c.early.units, c.later))
+	}
 	c.listed = c.units
 	return nil
 }
 
 // giveBackOwn makes the pages free at once that the group itself has written and given
 // up: no state that anybody can see ever had them. Of the others none may be free then,
-// or what is written next could go over them.
-func (c *commit) giveBackOwn() error {
-	c.s.freed = slices.DeleteFunc(c.s.freed, func(f freedRun) bool {
+// or what is written next could go over them. It looks at what was given up from the
+// entry from on.
+func (c *commit) giveBackOwn(from int) error {
+	kept := slices.DeleteFunc(c.s.freed[from:], func(f freedRun) bool {
 		own := f.birth > c.base.meta.TxID || bugs.On(bugs.ReuseAtOnce)
 		if own {
 			c.giveBack(f.extent())
 		}
 		return own
 	})
-	for _, f := range c.s.freed {
+	c.s.freed = c.s.freed[:from+len(kept)]
+	for _, f := range kept {
 		if c.list.AnyFree(f.extent()) {
 			return page.Corrupt(f.id, 0, "%d pages from here are in the tree, but some are free", f.n)
 		}
@@ -399,7 +413,7 @@ func (c *commit) linkPage(tail []byte, size int) error {
 	fp.Encode(raw, link)
 	c.chain = append(slices.Clip(c.chain), chainLink{link, fp.Checkpoint})
 	c.link.raw = raw
-	c.listed = inOrder(append(slices.Clip(c.units), unit{id, n, isLink}))
+	c.listed = inOrder(append(slices.Clip(c.units), unit{id, n, nil}))
 	m.Freelist = meta.Freelist{
 		Head: id, HeadBirth: c.txid, HeadPages: uint32(n),
 		FreePages: c.list.Free() + c.list.Pending(),
@@ -421,7 +435,10 @@ func (c *commit) write() error {
 	if err := p.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
-	if err := c.writePages(c.noteSpace); err != nil {
+	if err := c.writePages(c.later, c.noteSpace); err != nil {
+		return err
+	}
+	if err := c.endEarly(); err != nil {
 		return err
 	}
 	if err := c.meta.Check(); err != nil {
@@ -468,10 +485,10 @@ func (c *commit) sumRecord() {
 
 // sum is where the checksum of u is entered.
 func (c *commit) sum(u unit) *uint64 {
-	if u.dirty == isLink {
+	if u.dirty == nil {
 		return &c.link.sum
 	}
-	return &c.s.dirty[u.dirty].sum
+	return &u.dirty.sum
 }
 
 // undo gives back what the commit took. The file still has the old state.
@@ -507,17 +524,17 @@ func (c *commit) entered() {
 func (c *commit) trust(view *pager.View) {
 	for _, u := range c.units {
 		switch {
-		case u.dirty == isLink:
+		case u.dirty == nil:
 			c.stats.SpacePages += int64(u.pages)
-		case c.s.dirty[u.dirty].run:
+		case u.dirty.run:
 			c.stats.RunPages += int64(u.pages)
 		default:
 			c.stats.Pages++
 		}
-		if u.dirty == isLink || c.s.dirty[u.dirty].run {
+		if u.dirty == nil || u.dirty.run {
 			view.ClearVerified(u.id, u.pages)
 		}
-		if u.dirty != isLink && c.db.opts.Verify != VerifyAlways {
+		if u.dirty != nil && c.db.opts.Verify != VerifyAlways {
 			view.SetVerified(u.id)
 		}
 	}

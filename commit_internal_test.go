@@ -27,7 +27,7 @@ func TestRecordIsBounded(t *testing.T) {
 	}{
 		{"as much as is allowed", []unit{{id: 2, pages: most}}, false},
 		{"a page more", []unit{{id: 2, pages: most + 1}}, true},
-		{"a small commit with a large freelist run", []unit{{id: 9, pages: 1}, {id: 10, pages: 10 * most, dirty: isLink}}, true},
+		{"a small commit with a large freelist run", []unit{{id: 9, pages: 1}, {id: 10, pages: 10 * most, dirty: nil}}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := &commit{db: db, s: &store{}, listed: tc.units}
@@ -133,7 +133,7 @@ func TestGivenUpTwice(t *testing.T) {
 		c := db.newCommit(tx.group)
 		c.taken = []freelist.Extent{base.extent()}
 		c.s.freed = freed
-		require.ErrorIs(t, c.giveBackOwn(), ErrCorrupt)
+		require.ErrorIs(t, c.giveBackOwn(0), ErrCorrupt)
 		c.list.Withdraw(base.extent())
 	}
 	tx.store.freed = nil

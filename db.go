@@ -66,11 +66,10 @@ type DB struct {
 	secured  bool       // what Open found is durable (see secure)
 	believed *snapshot  // what Open found after an unclean end; nil: nothing, or it is written again
 	buffers  bufferPool
-	trees    *btree.Writer // of the newest group
-	output   []byte        // pages on their way to the file
+	trees    *btree.Writer           // of the newest group
+	output   [workersMost + 1][]byte // pages on their way to the file, of each worker and of early.go
 	// cleanFrom is how many pages around one must be free for it to be moved (clean.go).
 	cleanFrom int
-	helper    helper // beside who has the lock
 	commits   uint64 // since Open
 	reported  uint64 // flushes that other processes know of
 

@@ -29,8 +29,12 @@ import (
 // together; of many, leaves and branches have a piece each if possible, so that the
 // branches, which the next commits replace, leave long extents behind.
 func (c *commit) place() {
-	c.setZone()
 	c.units = slices.Grow(c.units[:0], len(c.leaves)+len(c.runs)+len(c.branches))
+	if c.early != nil {
+		c.placeEarly()
+		c.placeNodes(c.placeInZone(c.branches))
+		return
+	}
 	if c.pages <= apartPages {
 		if id, ok := c.takeWhole(c.pages); ok {
 			for _, i := range slices.Concat(c.leaves, c.runs, c.branches) {
@@ -92,24 +96,34 @@ func (c *commit) placeInZone(nodes []int) []int {
 const apartPages = 32
 
 // placeNodes gives nodes places, in one piece if possible.
-func (c *commit) placeNodes(nodes []int) {
-	n := uint64(len(nodes))
-	piece := freelist.Extent{Len: n}
-	var ok bool
-	if piece.Start, ok = c.takeAtHead(n); !ok {
-		if piece.Start, ok = c.takeWhole(n); !ok {
-			piece.Len = 0
-		}
+func (c *commit) placeNodes(nodes []int) { c.fill(nodes, c.takePlaces(uint64(len(nodes)))) }
+
+// takePlaces takes n pages for nodes, in one piece if possible.
+func (c *commit) takePlaces(n uint64) (places []freelist.Extent) {
+	if id, ok := c.takeAtHead(n); ok {
+		return []freelist.Extent{{Start: id, Len: n}}
 	}
+	if id, ok := c.takeWhole(n); ok {
+		return []freelist.Extent{{Start: id, Len: n}}
+	}
+	for n > 0 {
+		e := c.takePiece(n)
+		places = append(places, e)
+		n -= e.Len
+	}
+	return places
+}
+
+// fill puts nodes in places, of which there are enough, and returns what is left of them.
+func (c *commit) fill(nodes []int, places []freelist.Extent) []freelist.Extent {
 	for _, i := range nodes {
-		if piece.Len == 0 {
-			piece = c.takePiece(n)
+		e := &places[0]
+		e.Start = c.put(i, e.Start)
+		if e.Len--; e.Len == 0 {
+			places = places[1:]
 		}
-		c.put(i, piece.Start)
-		piece.Start++
-		piece.Len--
-		n--
 	}
+	return places
 }
 
 // put gives dirty page i the place id, and returns the place behind it.
@@ -117,7 +131,7 @@ func (c *commit) put(i int, id page.ID) page.ID {
 	d := &c.s.dirty[i]
 	n := c.s.pagesOf(d)
 	d.id = id
-	c.units = append(c.units, unit{id: id, pages: n, dirty: i})
+	c.units = append(c.units, unit{id: id, pages: n, dirty: d})
 	return id + page.ID(n)
 }
 

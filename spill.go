@@ -15,6 +15,8 @@ package folio
 // refer to them: they must be there when the transaction goes back to the mark.
 
 import (
+	"slices"
+
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
@@ -58,12 +60,13 @@ func (tx *Tx) spill() error {
 	if c.pages == 0 {
 		return nil
 	}
+	c.setZone()
 	c.place()
 	c.units = inOrder(c.units)
 	if err := tx.db.pager.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
-	if err := c.writePages(nil); err != nil {
+	if err := c.writePages(c.units, nil); err != nil {
 		return err
 	}
 	c.s.view, c.s.highWater = tx.db.pager.View(), c.meta.HighWater
@@ -154,9 +157,9 @@ func (sp *spilling) ref(r btree.Ref) bool {
 
 // letGo drops the memory of what has been written.
 func (c *commit) letGo() {
-	for _, u := range c.units {
-		c.s.pages -= u.pages
-		c.s.drop(u.dirty)
-		c.s.unused = append(c.s.unused, u.dirty)
+	for _, i := range slices.Concat(c.leaves, c.runs, c.branches) {
+		c.s.pages -= c.s.pagesOf(&c.s.dirty[i])
+		c.s.drop(i)
+		c.s.unused = append(c.s.unused, i)
 	}
 }

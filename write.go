@@ -30,10 +30,10 @@ const (
 	startMin = 64 << 10
 )
 
-// stretches cuts the units, which are in order of their place, into what is written by
+// stretches cuts units, which are in order of their place, into what is written by
 // one call each: neighbours, of which most nodes at most are laid out first.
-func (c *commit) stretches(most int) (all [][]unit) {
-	for _, piece := range adjacent(c.units) {
+func (c *commit) stretches(units []unit, most int) (all [][]unit) {
+	for _, piece := range adjacent(units) {
 		for len(piece) > 0 {
 			k := c.cut(piece, most)
 			all = append(all, piece[:k])
@@ -63,35 +63,35 @@ func (c *commit) cut(neighbours []unit, most int) int {
 }
 
 // isNode tells whether u is laid out when it is written.
-func (c *commit) isNode(u unit) bool { return u.dirty != isLink && !c.s.dirty[u.dirty].run }
+func (c *commit) isNode(u unit) bool { return u.dirty != nil && !u.dirty.run }
 
-// writePages writes the units, which are in order of their place, and enters their
+// writePages writes units, which are in order of their place, and enters their
 // checksums, for the record. Of a large commit several goroutines write a part
 // each: to lay pages out and copy them is most of its work. One of them does what else
 // there is to do, unless that is nil: beside the first part or, if there is only one
 // goroutine, when the device has that to work on. It must not change the units, nor what
 // their layout depends on.
-func (c *commit) writePages(besides func() error) error {
-	c.limit = c.meta.HighWater
-	workers := c.workers(len(c.units))
+func (c *commit) writePages(units []unit, besides func() error) error {
+	limit := c.meta.HighWater
+	workers := c.workers(len(units))
 	most := stretchBytes / c.db.pageSize
-	space := min(most, len(c.leaves)+len(c.branches)) * c.db.pageSize
-	if len(c.db.output) < workers*space {
-		c.db.output = make([]byte, workers*space)
+	var spaces [workersMost][]byte
+	for i := range workers {
+		spaces[i] = c.db.outputFor(i, min(most, len(units))*c.db.pageSize)
 	}
-	stretches := c.stretches(most)
+	stretches := c.stretches(units, most)
 	// The longest first, so that no worker is left with much to do at the end.
 	slices.SortStableFunc(stretches, func(a, b []unit) int { return cmp.Compare(pagesIn(b), pagesIn(a)) })
 	if besides != nil {
 		stretches = slices.Insert(stretches, min(1, len(stretches)), nil)
 	}
-	err := inTurn(&c.db.helper, workers, len(stretches), func(worker, i int) error {
+	err := inTurn(workers, len(stretches), func(worker, i int) error {
 		if stretches[i] == nil {
 			return besides()
 		}
-		return c.writeStretch(stretches[i], c.db.output[worker*space:][:space])
+		return c.writeStretch(stretches[i], spaces[worker], limit)
 	})
-	c.db.wrote(c.units)
+	c.db.wrote(units)
 	return err
 }
 
@@ -104,9 +104,9 @@ func (c *commit) writeLink() error {
 	if err := c.db.pager.EnsureSize(c.meta.HighWater); err != nil {
 		return err
 	}
-	at := slices.IndexFunc(c.listed, func(u unit) bool { return u.dirty == isLink })
+	at := slices.IndexFunc(c.listed, func(u unit) bool { return u.dirty == nil })
 	link := c.listed[at : at+1]
-	err := c.writeStretch(link, nil)
+	err := c.writeStretch(link, nil, c.meta.HighWater)
 	c.db.wrote(link)
 	c.units = c.listed
 	return err
@@ -118,8 +118,17 @@ func pagesIn(units []unit) uint64 {
 	return uint64(last.id-units[0].id) + last.pages
 }
 
-// writeStretch writes neighbours by one call, and lays out in space those that are nodes.
-func (c *commit) writeStretch(units []unit, space []byte) error {
+// outputFor returns size bytes for pages on their way to the file, of worker i.
+func (db *DB) outputFor(i, size int) []byte {
+	if len(db.output[i]) < size {
+		db.output[i] = make([]byte, size)
+	}
+	return db.output[i]
+}
+
+// writeStretch writes neighbours by one call, and lays out in space those that are nodes,
+// which refer to pages below limit.
+func (c *commit) writeStretch(units []unit, space []byte, limit page.ID) error {
 	var bufs [][]byte
 	nodes, used := 0, 0 // what of the space is not in bufs yet, and what is
 	ps := c.db.pageSize
@@ -127,7 +136,7 @@ func (c *commit) writeStretch(units []unit, space []byte) error {
 		var b []byte
 		if c.isNode(u) {
 			b = space[used+nodes:][:ps]
-			if err := c.layout(b, u); err != nil {
+			if err := c.layout(b, u, limit); err != nil {
 				return err
 			}
 			nodes += ps
@@ -157,19 +166,19 @@ func (c *commit) writeStretch(units []unit, space []byte) error {
 
 // seal returns the bytes of u, which is no node, as they will be in the file.
 func (c *commit) seal(u unit) []byte {
-	if u.dirty == isLink {
+	if u.dirty == nil {
 		page.Page(c.link.raw).Seal(u.id, c.meta.FileID)
 		return c.link.raw
 	}
-	b := c.s.dirty[u.dirty].buf
+	b := u.dirty.buf
 	page.Page(b).SetTxID(c.txid)
 	btree.SealRun(b, u.id, c.meta.FileID)
 	return b
 }
 
 // layout lays node u out in b as it will be in the file.
-func (c *commit) layout(b page.Page, u unit) error {
-	if d := &c.s.dirty[u.dirty]; d.moved {
+func (c *commit) layout(b page.Page, u unit, limit page.ID) error {
+	if d := u.dirty; d.moved {
 		copy(b, d.buf)
 	} else {
 		btree.Layout(b, d.buf)
@@ -179,7 +188,7 @@ func (c *commit) layout(b page.Page, u unit) error {
 	b.Seal(u.id, c.meta.FileID)
 	if invariants.Enabled {
 		// A bad page can come from damage that no checksum tells.
-		if err := btree.Verify(b, u.id, c.limit); err != nil {
+		if err := btree.Verify(b, u.id, limit); err != nil {
 			return fmt.Errorf("about to write a bad page: %w", err)
 		}
 	}

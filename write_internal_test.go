@@ -19,12 +19,12 @@ func unitsAt(pageSize int, stretches ...[2]int) *commit {
 	c := &commit{db: &DB{pageSize: pageSize}, s: &store{}}
 	for _, s := range stretches {
 		if s[1] < 0 {
-			c.units = append(c.units, unit{id: page.ID(s[0]), pages: uint64(-s[1]), dirty: isLink})
+			c.units = append(c.units, unit{id: page.ID(s[0]), pages: uint64(-s[1])})
 			continue
 		}
 		for i := range s[1] {
 			c.s.dirty = append(c.s.dirty, dirtyPage{})
-			c.units = append(c.units, unit{id: page.ID(s[0] + i), pages: 1, dirty: len(c.s.dirty) - 1})
+			c.units = append(c.units, unit{id: page.ID(s[0] + i), pages: 1, dirty: &dirtyPage{}})
 		}
 	}
 	return c
@@ -48,7 +48,7 @@ func TestStretches(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var firsts []int
-			stretches := tc.c.stretches(tc.most)
+			stretches := tc.c.stretches(tc.c.units, tc.most)
 			for _, s := range stretches {
 				firsts = append(firsts, int(s[0].id))
 			}
@@ -73,7 +73,7 @@ func TestStretchesFit(t *testing.T) {
 			id += max(n, -n) + rnd.IntN(2)
 		}
 		c, most := unitsAt(4096, at...), 1+rnd.IntN(130)
-		stretches := c.stretches(most)
+		stretches := c.stretches(c.units, most)
 		require.Equal(t, len(c.units), len(slices.Concat(stretches...)))
 		for _, s := range stretches {
 			nodes := 0
@@ -93,7 +93,7 @@ func TestInTurn(t *testing.T) {
 	for workers := range 5 {
 		for n := range 40 {
 			done := make([]atomic.Int32, n)
-			require.NoError(t, inTurn(new(helper), workers, n, func(worker, i int) error {
+			require.NoError(t, inTurn(workers, n, func(worker, i int) error {
 				require.Less(t, worker, max(workers, 1))
 				done[i].Add(1)
 				return nil
@@ -111,7 +111,7 @@ func TestInTurnPanics(t *testing.T) {
 		for by := range max(workers, 1) {
 			var running, panics atomic.Int32
 			require.PanicsWithValue(t, "one of them", func() {
-				_ = inTurn(new(helper), workers, 1000, func(worker, i int) error {
+				_ = inTurn(workers, 1000, func(worker, i int) error {
 					running.Add(1)
 					defer running.Add(-1)
 					runtime.Gosched()
@@ -132,7 +132,7 @@ func TestInTurnPanics(t *testing.T) {
 func TestInTurnFails(t *testing.T) {
 	for workers := range 4 {
 		var calls atomic.Int32
-		err := inTurn(new(helper), workers, 1000, func(_, i int) error {
+		err := inTurn(workers, 1000, func(_, i int) error {
 			if calls.Add(1) == 10 {
 				return io.EOF
 			}

@@ -10,7 +10,7 @@ import "github.com/foliodb/folio/internal/page"
 //
 //	F22  AllocateHead takes its pages at the head if all of them fit there, or else at the
 //	     low end of the longest extent, the lowest among equals. The head is behind what it
-//	     took last, or AllocateLongest.
+//	     took last, or AllocateLongest; where the end of that is returned, there.
 
 // AllocateHead takes n adjacent pages out of the list (F22) and returns the first. It
 // returns false, and takes nothing, if no extent holds n pages.

@@ -59,7 +59,8 @@ func (l *List) Allocate(n uint64) (page.ID, bool) {
 }
 
 // Return puts back pages that an allocation took, of a commit that has failed or does
-// not need them any more. They may be part of what was allocated.
+// not need them any more. They may be part of what was allocated. The head goes back over
+// them if they end there.
 func (l *List) Return(e Extent) {
 	if e.Len == 0 {
 		return
@@ -68,6 +69,9 @@ func (l *List) Return(e Extent) {
 		invariants.Check(e.valid(), "F7: returned extent %+v cannot exist", e)
 		invariants.Check(!l.AnyFree(e) && !l.pending.overlaps(e),
 			"F7: returned extent %+v was not allocated", e)
+	}
+	if l.head == e.End() {
+		l.head = e.Start
 	}
 	l.add(e)
 }

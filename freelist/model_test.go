@@ -318,8 +318,15 @@ func (h *run) allocateZone(zone []freelist.Extent, n uint64) (want freelist.Exte
 // returnPages gives e back in two parts.
 func (h *run) returnPages(e freelist.Extent) {
 	n := h.r.Uint64N(e.Len + 1)
-	h.l.Return(freelist.Extent{Start: e.Start + page.ID(n), Len: e.Len - n})
-	h.l.Return(freelist.Extent{Start: e.Start, Len: n})
+	for _, part := range [...]freelist.Extent{
+		{Start: e.Start + page.ID(n), Len: e.Len - n},
+		{Start: e.Start, Len: n},
+	} {
+		h.l.Return(part)
+		if part.Len > 0 && h.m.head == part.End() {
+			h.m.head = part.Start
+		}
+	}
 	h.m.set(e, pageState{state: free})
 }
 
