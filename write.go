@@ -73,7 +73,7 @@ func (c *commit) isNode(u unit) bool { return u.dirty != nil && !u.dirty.run }
 // their layout depends on.
 func (c *commit) writePages(units []unit, besides func() error) error {
 	limit := c.meta.HighWater
-	workers := c.workers(len(units))
+	workers := c.workers(len(c.units))
 	most := stretchBytes / c.db.pageSize
 	var spaces [workersMost][]byte
 	for i := range workers {
