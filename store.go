@@ -120,6 +120,8 @@ func (s *store) rollback(m mark) {
 // would need goes.
 func (s *store) forget(m mark) {
 	s.boundary = m.boundary
+	k := len(m.spare) - 1
+	s.spare, s.unused = s.spare[:k], append(s.spare[k], s.unused...)
 	kept := s.superseded[:m.superseded]
 	for _, i := range s.superseded[m.superseded:] {
 		if s.dirty[i].epoch > s.boundary {
@@ -130,8 +132,6 @@ func (s *store) forget(m mark) {
 		}
 	}
 	s.superseded = kept
-	k := len(m.spare) - 1
-	s.spare, s.unused = s.spare[:k], append(s.spare[k], s.unused...)
 }
 
 // drop lets the memory of dirty page i go.

@@ -198,12 +198,20 @@ func (w *Writer) touchRoot(t *Tree) (page.ID, node, error) {
 	return id, node(p), nil
 }
 
-// touchChild makes child i of the dirty branch n dirty.
+// touchChild makes child i of the dirty branch n dirty. One that has been verified is copied
+// before it is looked at: a look would wait for memory, and then the copy again.
 func (w *Writer) touchChild(t *Tree, n node, i int) (page.ID, node, error) {
-	if _, err := t.child(n, i); err != nil {
-		return 0, nil, err
+	old := n.childID(i)
+	if _, ok := w.s.Peek(old); !ok {
+		if _, err := t.child(n, i); err != nil {
+			return 0, nil, err
+		}
 	}
-	return w.touchKnown(n, i)
+	id, c, err := w.touchKnown(n, i)
+	if err == nil {
+		err = n.checkLevel(c, old)
+	}
+	return id, c, err
 }
 
 // touchKnown is touchChild for a child that has been read.

@@ -188,10 +188,18 @@ func (t *Tree) child(n node, i int) (node, error) {
 		}
 	}
 	c := node(p)
-	if c.level() != n.level()-1 || !c.isNode() {
-		return nil, page.Corrupt(id, p.Kind(), "level %d below level %d", c.level(), n.level())
+	if err := n.checkLevel(c, id); err != nil {
+		return nil, err
 	}
 	return c, nil
+}
+
+// checkLevel returns an error if c, page id, cannot be a child of n.
+func (n node) checkLevel(c node, id page.ID) error {
+	if c.level() != n.level()-1 || !c.isNode() {
+		return page.Corrupt(id, page.Page(c).Kind(), "level %d below level %d", c.level(), n.level())
+	}
+	return nil
 }
 
 // announce asks for what a search of child i of n will look at first: header, heads
