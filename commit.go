@@ -162,8 +162,8 @@ func (c *commit) prepare(g *group) error {
 
 // giveBackOwn makes the pages free at once that the group itself has written and given
 // up: no state that anybody can see ever had them. Of the others none may be free then,
-// or what is written next could go over them. It looks at what was given up from the
-// entry from on.
+// or what is written next could go over them; nor may early leaves have got their places.
+// It looks at what was given up from the entry from on.
 func (c *commit) giveBackOwn(from int) error {
 	kept := slices.DeleteFunc(c.s.freed[from:], func(f freedRun) bool {
 		own := f.birth > c.base.meta.TxID || bugs.On(bugs.ReuseAtOnce)
@@ -174,7 +174,7 @@ func (c *commit) giveBackOwn(from int) error {
 	})
 	c.s.freed = c.s.freed[:from+len(kept)]
 	for _, f := range kept {
-		if c.list.AnyFree(f.extent()) {
+		if c.list.AnyFree(f.extent()) || c.early.has(f.extent()) {
 			return page.Corrupt(f.id, 0, "%d pages from here are in the tree, but some are free", f.n)
 		}
 	}

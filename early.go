@@ -15,7 +15,8 @@ import (
 type early struct {
 	leaves int               // how many: the first ones of the commit
 	units  []unit            // in order of their place
-	places []freelist.Extent // for those that are moved
+	taken  []freelist.Extent // places for them and for those that are moved
+	places []freelist.Extent // of these, for those that are moved
 	job    *job              // nil: it has ended
 }
 
@@ -39,7 +40,8 @@ func (c *commit) beginEarly(budget int) error {
 	c.s.dirty = slices.Grow(c.s.dirty, budget)
 	e := &early{leaves: n}
 	c.units = nil
-	e.places = c.fill(c.leaves, c.takePlaces(uint64(n+budget)))
+	e.taken = c.takePlaces(uint64(n + budget))
+	e.places = c.fill(c.leaves, slices.Clone(e.taken))
 	e.units, c.units = inOrder(c.units), nil
 	limit := c.meta.HighWater
 	if err := c.db.pager.EnsureSize(limit); err != nil {
@@ -62,6 +64,13 @@ func (c *commit) beginEarly(budget int) error {
 	}
 	e.job.begin()
 	return nil
+}
+
+// has tells whether pages of x were taken for early leaves.
+func (e *early) has(x freelist.Extent) bool {
+	return e != nil && slices.ContainsFunc(e.taken, func(t freelist.Extent) bool {
+		return x.Start < t.End() && t.Start < x.End()
+	})
 }
 
 // placeEarly gives the leaves behind the early ones the places that there are for them,

@@ -140,6 +140,25 @@ func TestEarlyFaults(t *testing.T) {
 	e.check()
 }
 
+// TestEarlyFreeAndInTree: a page that is moved was free too, and has been taken for a leaf.
+func TestEarlyFreeAndInTree(t *testing.T) {
+	e := openEarly(t, vfs.NewMem(), "db")
+	tx, err := e.Begin(true)
+	require.NoError(t, err)
+	require.NoError(t, e.put(tx, 150, make(map[uint32]uint64)))
+	require.NoError(t, tx.flush())
+	c := e.newCommit(tx.group)
+	c.txid = e.nextTxID
+	c.collectAll(tx.root.tree.Header())
+	require.NoError(t, c.beginEarly(20))
+	moved := freedRun{c.early.places[0].Start, 1, 1}
+	c.s.freed = append(c.s.freed, moved)
+	require.ErrorIs(t, c.giveBackOwn(len(c.s.freed)-1), ErrCorrupt)
+	c.s.freed = c.s.freed[:len(c.s.freed)-1]
+	c.undo()
+	require.NoError(t, tx.Rollback())
+}
+
 // TestEarlyBeside: with several goroutines; the race detector looks at it.
 func TestEarlyBeside(t *testing.T) {
 	e := openEarly(t, vfs.OS(), filepath.Join(t.TempDir(), "db"))
