@@ -69,7 +69,7 @@ type commit struct {
 type unit struct {
 	id    page.ID
 	pages uint64
-	dirty *dirtyPage // nil: it is the freelist page
+	dirty *dirtyPage // in the store's list, which does not move any more; nil: it is the freelist page
 }
 
 // linkPage is the bytes of a freelist page, and their checksum once it is written.
@@ -97,6 +97,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 		c = db.newCommit(g)
 	}
 	defer g.store.release()
+	defer func() { _ = c.endEarly() }() // before that, should there be a panic
 	c.txid = db.nextTxID - 1
 	if c.spilled || c.txid > max(db.durableTxID(), db.drawn)+maxUnsyncedTxs {
 		c.durability = DurabilityFull // see spill.go, and maxUnsyncedTxs
@@ -134,15 +135,13 @@ func (c *commit) prepare(g *group) error {
 	}
 	c.setZone()
 	budget := c.movable()
-	if err := c.beginEarly(budget); err != nil {
-		return err
-	}
+	c.beginEarly(budget)
 	freed := len(c.s.freed)
 	c.clean(budget)
 	if invariants.Enabled {
 		c.checkCollected()
 	}
-	if err := c.giveBackOwn(freed); err != nil {
+	if err := c.giveBackOwn(freed); err != nil { // what was moved can be spilled pages too
 		return err
 	}
 	c.place()

@@ -46,6 +46,7 @@ type DB struct {
 	pager    *pager.Pager
 	pageSize int
 	fallback string // why Open took an older commit than the newest, or ""
+	parallel bool   // several goroutines may write a commit: into a file of the system, or in tests
 
 	side    *sidecar.Sidecar // what other processes see; nil: the file is not shared
 	turns   *turns           // with writers of other processes; nil: there are none

@@ -9,61 +9,62 @@ import (
 	"slices"
 
 	"github.com/foliodb/folio/freelist"
+	"github.com/foliodb/folio/internal/invariants"
 )
 
-// early is the leaves that are written before all places are known.
+// early is the leaves that are written before all places are known: the first ones of the
+// commit.
 type early struct {
-	leaves int               // how many: the first ones of the commit
 	units  []unit            // in order of their place
 	taken  []freelist.Extent // places for them and for those that are moved
 	places []freelist.Extent // of these, for those that are moved
+	list   *dirtyPage        // the first entry of the list that the units refer to
 	job    *job              // nil: it has ended
 }
 
 const (
-	// earlyLeast is how many leaves are worth it, and earlyPages how many pages of the
-	// commit.
+	// earlyLeast is how many leaves are worth it, and earlyMost how many pages the commit
+	// may have: of a larger one little is moved against what is changed.
 	earlyLeast = 32
-	earlyPages = 2 * workerPages
+	earlyMost  = cleanedMost
 )
 
-// beginEarly begins to write the leaves, if there are many, and up to budget pages are
-// going to be moved. Until endEarly they must not change, nor the list of dirty pages
-// move, nor their places become free. With runs it is not done: the places of these belong
-// into the leaves.
-func (c *commit) beginEarly(budget int) error {
+// beginEarly takes places for the leaves, if there are many, and for the pages that are
+// going to be moved, up to budget, and begins to write the leaves. Until endEarly they must
+// not change, and their places not become free. With runs it is not done: the places of
+// these belong into the leaves. Nor if the file had to grow: that should not depend on
+// what may be moved.
+func (c *commit) beginEarly(budget int) {
 	n := len(c.leaves)
 	pages := n + len(c.branches) + budget
-	if budget == 0 || n < earlyLeast || pages < earlyPages || len(c.runs) > 0 {
-		return nil
+	if budget == 0 || n < earlyLeast || pages > earlyMost || len(c.runs) > 0 || c.workers(pages) == 1 {
+		return
 	}
+	end := c.meta.HighWater
+	taken := c.takePlaces(uint64(n + budget))
+	if c.meta.HighWater > end {
+		c.meta.HighWater = end
+		c.giveBackAll(slices.DeleteFunc(taken, func(e freelist.Extent) bool { return e.Start >= end }))
+		return
+	}
+	// The units refer to entries of the list, which so has room for what is moved.
 	c.s.dirty = slices.Grow(c.s.dirty, budget)
-	e := &early{leaves: n}
 	c.units = nil
-	e.taken = c.takePlaces(uint64(n + budget))
-	e.places = c.fill(c.leaves, slices.Clone(e.taken))
+	e := &early{taken: taken, places: c.fill(c.leaves, slices.Clone(taken)), list: &c.s.dirty[0]}
 	e.units, c.units = inOrder(c.units), nil
-	limit := c.meta.HighWater
-	if err := c.db.pager.EnsureSize(limit); err != nil {
-		return err
-	}
 	most := stretchBytes / c.db.pageSize
 	stretches := c.stretches(e.units, most)
 	space := c.db.outputFor(workersMost, min(most, n)*c.db.pageSize)
 	e.job = newJob(func() error {
 		for _, units := range stretches {
-			if err := c.writeStretch(units, space, limit); err != nil {
+			if err := c.writeStretch(units, space, end); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	c.early = e
-	if c.workers(pages) == 1 {
-		return c.endEarly()
-	}
 	e.job.begin()
-	return nil
 }
 
 // has tells whether pages of x were taken for early leaves.
@@ -76,13 +77,15 @@ func (e *early) has(x freelist.Extent) bool {
 // placeEarly gives the leaves behind the early ones the places that there are for them,
 // and the others back.
 func (c *commit) placeEarly() {
-	left := c.fill(c.leaves[c.early.leaves:], c.early.places)
-	for _, e := range slices.Backward(left) {
-		if e.End() == c.meta.HighWater {
-			c.meta.HighWater = e.Start
-		} else {
-			c.giveBack(e)
-		}
+	invariants.Check(c.early.list == &c.s.dirty[0], "the list of dirty pages has moved under early leaves")
+	c.giveBackAll(c.fill(c.leaves[len(c.early.units):], c.early.places))
+}
+
+// giveBackAll gives back places that were taken one after the other, so that the head is
+// where it was before.
+func (c *commit) giveBackAll(places []freelist.Extent) {
+	for _, e := range slices.Backward(places) {
+		c.giveBack(e)
 	}
 }
 
@@ -92,8 +95,8 @@ func (c *commit) endEarly() error {
 	if e == nil || e.job == nil {
 		return nil
 	}
-	err := e.job.wait()
+	j := e.job
 	e.job = nil
-	c.db.wrote(e.units)
-	return err
+	defer c.db.wrote(e.units)
+	return j.wait()
 }

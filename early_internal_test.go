@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -17,8 +18,8 @@ import (
 
 // Goal: leaves that are written before all places are known are where they should be, and
 // an error in the middle of that leaves no trace.
-// Method: a file whose commits move pages, on a simulated file system, where the leaves are
-// written by the one goroutine, and on that of the system, where another one does.
+// Method: a file whose commits move pages, on a simulated file system, whose calls fail, and
+// on that of the system.
 
 // earlyDB is a database whose commits of 150 puts move pages, and what it holds.
 type earlyDB struct {
@@ -34,6 +35,11 @@ func openEarly(t *testing.T, fs vfs.FS, path string) *earlyDB {
 	db, err := openFS(fs, path, 0o600, Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db.parallel = true
+	if n := runtime.GOMAXPROCS(0); n == 1 {
+		runtime.GOMAXPROCS(2)
+		t.Cleanup(func() { runtime.GOMAXPROCS(n) })
+	}
 	e := &earlyDB{db, t, rand.New(rand.NewPCG(1, 1)), make(map[uint32]uint64)}
 	for range 20 {
 		require.NoError(t, e.update(10_000))
@@ -95,7 +101,7 @@ func TestEarlyPlaces(t *testing.T) {
 	require.NoError(t, c.prepare(g))
 
 	require.NotNil(t, c.early, "leaves are not written early")
-	moved := c.leaves[c.early.leaves:]
+	moved := c.leaves[len(c.early.units):]
 	require.NotEmpty(t, moved, "nothing is moved")
 	require.Len(t, c.units, len(c.early.units)+len(c.later))
 	places := make(map[any]bool)
@@ -107,12 +113,13 @@ func TestEarlyPlaces(t *testing.T) {
 		}
 	}
 	// The first that was moved lies behind the last early one, or begins a piece.
-	last := c.s.dirty[c.leaves[c.early.leaves-1]].id
+	last := c.s.dirty[c.leaves[len(c.early.units)-1]].id
 	require.False(t, e.space.list.AnyFree(freelist.Extent{Start: c.units[0].id, Len: c.units[0].pages}))
 	if next := c.s.dirty[moved[0]].id; next != last+1 {
 		require.Contains(t, firstIDs(adjacent(c.units)), next)
 	}
 
+	require.NoError(t, c.endEarly())
 	c.undo()
 	require.Equal(t, free, e.space.list.Free())
 	require.NoError(t, tx.Rollback())
@@ -150,11 +157,13 @@ func TestEarlyFreeAndInTree(t *testing.T) {
 	c := e.newCommit(tx.group)
 	c.txid = e.nextTxID
 	c.collectAll(tx.root.tree.Header())
-	require.NoError(t, c.beginEarly(20))
+	c.beginEarly(20)
+	require.NotNil(t, c.early)
 	moved := freedRun{c.early.places[0].Start, 1, 1}
 	c.s.freed = append(c.s.freed, moved)
 	require.ErrorIs(t, c.giveBackOwn(len(c.s.freed)-1), ErrCorrupt)
 	c.s.freed = c.s.freed[:len(c.s.freed)-1]
+	require.NoError(t, c.endEarly())
 	c.undo()
 	require.NoError(t, tx.Rollback())
 }

@@ -108,6 +108,7 @@ func (db *DB) open(mode os.FileMode) error {
 		}
 	}
 	db.buffers.pageSize = db.pageSize
+	db.parallel = vfs.IsOS(db.file)
 	if err := db.beginShared(wait); err != nil {
 		return err
 	}

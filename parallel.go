@@ -9,8 +9,6 @@ import (
 	"cmp"
 	"runtime"
 	"sync/atomic"
-
-	"github.com/foliodb/folio/internal/vfs"
 )
 
 const (
@@ -28,7 +26,7 @@ const (
 // workers returns how many goroutines should work on that many pages of the commit. On
 // what is not a file of the system it is one: the order is always the same there.
 func (c *commit) workers(pages int) int {
-	if !vfs.IsOS(c.db.file) {
+	if !c.db.parallel {
 		return 1
 	}
 	return max(1, min(pages/workerPages, runtime.GOMAXPROCS(0), workersMost))

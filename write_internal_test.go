@@ -144,3 +144,30 @@ func TestInTurnFails(t *testing.T) {
 		}
 	}
 }
+
+// TestJob: a job is done once, by a goroutine of its own or by who waits, whoever comes
+// first; its error and its panic are the waiter's.
+func TestJob(t *testing.T) {
+	for i := range 2000 {
+		var calls atomic.Int32
+		j := newJob(func() error {
+			calls.Add(1)
+			if i%5 == 4 {
+				panic("the job")
+			}
+			return io.EOF
+		})
+		if i%3 > 0 {
+			j.begin()
+		}
+		for range i % 40 {
+			runtime.Gosched()
+		}
+		if i%5 == 4 {
+			require.PanicsWithValue(t, "the job", func() { _ = j.wait() })
+		} else {
+			require.Equal(t, io.EOF, j.wait())
+		}
+		require.EqualValues(t, 1, calls.Load())
+	}
+}
