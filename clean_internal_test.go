@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -244,4 +245,86 @@ func TestFullFile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// limitFS is a file system on a disk of so many bytes.
+type limitFS struct {
+	vfs.FS
+	limit int64
+}
+
+type limitFile struct {
+	vfs.File
+	fs *limitFS
+}
+
+func (l *limitFS) OpenFile(name string, flag int, perm os.FileMode) (vfs.File, error) {
+	f, err := l.FS.OpenFile(name, flag, perm)
+	return limitFile{f, l}, err
+}
+
+func (f limitFile) room(end int64) error {
+	if end > f.fs.limit {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+func (f limitFile) WriteAt(b []byte, off int64) (int, error) {
+	if err := f.room(off + int64(len(b))); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(b, off)
+}
+
+func (f limitFile) WriteVecAt(bufs [][]byte, off int64) error {
+	end := off
+	for _, b := range bufs {
+		end += int64(len(b))
+	}
+	if err := f.room(end); err != nil {
+		return err
+	}
+	return f.File.WriteVecAt(bufs, off)
+}
+
+func (f limitFile) Truncate(size int64) error {
+	if err := f.room(size); err != nil {
+		return err
+	}
+	return f.File.Truncate(size)
+}
+
+// TestFullDisk: where the file cannot grow, commits take what is free in it, in pieces,
+// though they would rather grow.
+func TestFullDisk(t *testing.T) {
+	fsys := &limitFS{vfs.NewMem(), 1 << 40}
+	db, err := openFS(fsys, "db", 0o600, Options{})
+	require.NoError(t, err)
+	defer db.Close()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	put := func(n int) error {
+		return db.Update(func(tx *Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			for range n {
+				require.NoError(t, err)
+				err = b.Put(binary.BigEndian.AppendUint32(nil, rnd.Uint32N(50_000)*2654435761), make([]byte, 300))
+			}
+			return err
+		})
+	}
+	for range 20 {
+		require.NoError(t, put(5000))
+	}
+	for range 20 {
+		require.NoError(t, put(150))
+	}
+	fsys.limit = db.pager.FileSize()
+	pages := uint64(db.head.meta.HighWater)
+	require.Greater(t, db.space.list.Free(), pages/10)
+	for range 300 {
+		require.NoError(t, put(150))
+	}
+	require.ErrorIs(t, put(40_000), ErrNoSpace)
+	require.NoError(t, put(150))
 }

@@ -177,10 +177,16 @@ func (c *commit) takeWhole(n uint64) (page.ID, bool) {
 	free := c.list.Free()
 	limit := c.db.opts.MaxSize
 	full := limit > 0 && (int64(c.meta.HighWater)+int64(n))*int64(c.db.pageSize) > limit
-	if free >= n && (full || free >= uint64(c.meta.HighWater)/growBelow || c.list.LongestTwo() >= n) {
+	if free >= n && (full || free >= uint64(c.meta.HighWater)/growBelow || c.list.LongestTwo() >= n || !c.canGrow(n)) {
 		return 0, false
 	}
 	return c.grow(n), true
+}
+
+// canGrow makes the file longer by n pages, if there is room for it. On a full disk what is
+// free in the file has to do.
+func (c *commit) canGrow(n uint64) bool {
+	return c.db.pager.EnsureSize(c.meta.HighWater+page.ID(n)) == nil
 }
 
 // takeRun takes n pages that must be in one piece: from the zone rather than from behind
