@@ -32,9 +32,14 @@ type earlyDB struct {
 const earlyKeys = 60_000
 
 func openEarly(t *testing.T, fs vfs.FS, path string) *earlyDB {
+	e := fillEarly(t, fs, path)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	return e
+}
+
+func fillEarly(t *testing.T, fs vfs.FS, path string) *earlyDB {
 	db, err := openFS(fs, path, 0o600, Options{})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	db.parallel = true
 	if n := runtime.GOMAXPROCS(0); n == 1 {
 		runtime.GOMAXPROCS(2)
@@ -166,6 +171,22 @@ func TestEarlyFreeAndInTree(t *testing.T) {
 	require.NoError(t, c.endEarly())
 	c.undo()
 	require.NoError(t, tx.Rollback())
+}
+
+// TestEarlyPanics: when a commit panics, nobody goes on writing its pages, whose memory
+// others get.
+func TestEarlyPanics(t *testing.T) {
+	e := fillEarly(t, vfs.NewMem(), "db") // it cannot be closed after that
+	tx, err := e.Begin(true)
+	require.NoError(t, err)
+	require.NoError(t, e.put(tx, 150, make(map[uint32]uint64)))
+	require.NoError(t, tx.flush())
+	c := e.newCommit(tx.group)
+	tx.group.out = c
+	e.buffers.free, e.buffers.pageSize = nil, -1 // clean takes one
+	require.Panics(t, func() { _ = tx.Commit() })
+	require.NotNil(t, c.early)
+	require.Nil(t, c.early.job, "nobody has waited for it")
 }
 
 // TestEarlyBeside: with several goroutines; the race detector looks at it.
