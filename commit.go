@@ -58,7 +58,7 @@ type commit struct {
 	link                   linkPage    // that page
 	chain                  []chainLink // as it will be
 	taken                  []freelist.Extent
-	returned               []freelist.Extent // spilled pages given up again
+	returned               []freelist.Extent // taken and not needed: spilled pages given up again, places for moves
 	freed                  []freelist.Extent // pages of the base that it does not need
 	forgetAt               int               // entries of both at which they are joined (spill.go)
 	stats                  TxStats

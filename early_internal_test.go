@@ -55,6 +55,15 @@ func fillEarly(t *testing.T, fs vfs.FS, path string) *earlyDB {
 	return e
 }
 
+// begin begins a transaction of 150 puts, and brings it to where it can be sealed.
+func (e *earlyDB) begin() *Tx {
+	tx, err := e.Begin(true)
+	require.NoError(e.t, err)
+	require.NoError(e.t, e.put(tx, 150, make(map[uint32]uint64)))
+	require.NoError(e.t, tx.flush())
+	return tx
+}
+
 // update puts n keys at random.
 func (e *earlyDB) update(n int) error {
 	next := maps.Clone(e.held)
@@ -95,10 +104,7 @@ func (e *earlyDB) check() {
 
 func TestEarlyPlaces(t *testing.T) {
 	e := openEarly(t, vfs.NewMem(), "db")
-	tx, err := e.Begin(true)
-	require.NoError(t, err)
-	require.NoError(t, e.put(tx, 150, make(map[uint32]uint64)))
-	require.NoError(t, tx.flush())
+	tx := e.begin()
 	g, free := tx.group, e.space.list.Free()
 	g.root = tx.root.tree.Header()
 	c := e.newCommit(g)
@@ -155,10 +161,7 @@ func TestEarlyFaults(t *testing.T) {
 // TestEarlyFreeAndInTree: a page that is moved was free too, and has been taken for a leaf.
 func TestEarlyFreeAndInTree(t *testing.T) {
 	e := openEarly(t, vfs.NewMem(), "db")
-	tx, err := e.Begin(true)
-	require.NoError(t, err)
-	require.NoError(t, e.put(tx, 150, make(map[uint32]uint64)))
-	require.NoError(t, tx.flush())
+	tx := e.begin()
 	c := e.newCommit(tx.group)
 	c.txid = e.nextTxID
 	c.collectAll(tx.root.tree.Header())
@@ -177,10 +180,7 @@ func TestEarlyFreeAndInTree(t *testing.T) {
 // others get.
 func TestEarlyPanics(t *testing.T) {
 	e := fillEarly(t, vfs.NewMem(), "db") // it cannot be closed after that
-	tx, err := e.Begin(true)
-	require.NoError(t, err)
-	require.NoError(t, e.put(tx, 150, make(map[uint32]uint64)))
-	require.NoError(t, tx.flush())
+	tx := e.begin()
 	c := e.newCommit(tx.group)
 	tx.group.out = c
 	e.buffers.free, e.buffers.pageSize = nil, -1 // clean takes one

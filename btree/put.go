@@ -199,7 +199,8 @@ func (w *Writer) touchRoot(t *Tree) (page.ID, node, error) {
 }
 
 // touchChild makes child i of the dirty branch n dirty. One that has been verified is copied
-// before it is looked at: a look would wait for memory, and then the copy again.
+// before it is looked at: a look would wait for memory, and then the copy again. If it is no
+// child of n then, the tree has changed already: the transaction must not be committed.
 func (w *Writer) touchChild(t *Tree, n node, i int) (page.ID, node, error) {
 	old := n.childID(i)
 	if _, ok := w.s.Peek(old); !ok {
