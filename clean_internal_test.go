@@ -91,6 +91,9 @@ func TestMoveLooksFirst(t *testing.T) {
 // need not write for long until there are long extents again. If they moved as many pages
 // as they change at most, it would take them for ever here.
 func TestHurry(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it only counts")
+	}
 	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
 	require.NoError(t, err)
 	defer db.Close()

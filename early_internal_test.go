@@ -2,10 +2,15 @@ package folio
 
 import (
 	"encoding/binary"
+	"fmt"
+	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -24,12 +29,12 @@ import (
 // earlyDB is a database whose commits of 150 puts move pages, and what it holds.
 type earlyDB struct {
 	*DB
-	t    *testing.T
+	t    require.TestingT
 	rnd  *rand.Rand
 	held map[uint32]uint64
 }
 
-const earlyKeys = 60_000
+const earlyKeys = 40_000
 
 func openEarly(t *testing.T, fs vfs.FS, path string) *earlyDB {
 	e := fillEarly(t, fs, path)
@@ -37,22 +42,58 @@ func openEarly(t *testing.T, fs vfs.FS, path string) *earlyDB {
 	return e
 }
 
+// fillEarly copies a file that is made once, for that takes a while.
 func fillEarly(t *testing.T, fs vfs.FS, path string) *earlyDB {
-	db, err := openFS(fs, path, 0o600, Options{})
+	full := earlyFile()
+	f, err := fs.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	require.NoError(t, err)
-	db.parallel = true
+	_, err = f.WriteAt(full.content, 0)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	e := newEarly(t, fs, path, maps.Clone(full.held))
 	if n := runtime.GOMAXPROCS(0); n == 1 {
 		runtime.GOMAXPROCS(2)
 		t.Cleanup(func() { runtime.GOMAXPROCS(n) })
 	}
-	e := &earlyDB{db, t, rand.New(rand.NewPCG(1, 1)), make(map[uint32]uint64)}
-	for range 20 {
-		require.NoError(t, e.update(10_000))
-	}
-	for range 150 {
+	for range 20 { // the head, the zone and what is worth moving are found again
 		require.NoError(t, e.update(150))
 	}
 	return e
+}
+
+type earlyContent struct {
+	content []byte
+	held    map[uint32]uint64
+}
+
+var earlyFile = sync.OnceValue(func() earlyContent {
+	fs := vfs.NewMem()
+	e := newEarly(panics{}, fs, "db", make(map[uint32]uint64))
+	for range 16 {
+		require.NoError(e.t, e.update(10_000))
+	}
+	for range 130 {
+		require.NoError(e.t, e.update(150))
+	}
+	require.NoError(e.t, e.Close())
+	f, err := fs.OpenFile("db", os.O_RDONLY, 0)
+	require.NoError(e.t, err)
+	content, err := io.ReadAll(io.NewSectionReader(f, 0, math.MaxInt64))
+	require.NoError(e.t, err)
+	return earlyContent{content, e.held}
+})
+
+// panics is for what is done for several tests.
+type panics struct{}
+
+func (panics) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (panics) FailNow()                          { panic("failed") }
+
+func newEarly(t require.TestingT, fs vfs.FS, path string, held map[uint32]uint64) *earlyDB {
+	db, err := openFS(fs, path, 0o600, Options{})
+	require.NoError(t, err)
+	db.parallel = true
+	return &earlyDB{db, t, rand.New(rand.NewPCG(1, 1)), held}
 }
 
 // begin begins a transaction of 150 puts, and brings it to where it can be sealed.
