@@ -437,8 +437,10 @@ func (c *commit) write() error {
 	if err := c.writePages(c.later, c.noteSpace); err != nil {
 		return err
 	}
-	if err := c.endEarly(); err != nil {
-		return err
+	if !bugs.On(bugs.EarlyUnwaited) {
+		if err := c.endEarly(); err != nil {
+			return err
+		}
 	}
 	if err := c.meta.Check(); err != nil {
 		return err

@@ -3,9 +3,10 @@
 package folio_test
 
 // Bugs that are planted (internal/bugs), each of which the tests must notice. There are
-// eight ways: a look at the database without a crash, a sync or a write that fails, a
+// nine ways: a look at the database without a crash, a sync or a write that fails, a
 // sync that loses what it was to write, goroutines that stop at a bad instant, a power
-// failure, the death of the process, and other processes.
+// failure, one while several goroutines write commits that move pages, the death of the
+// process, and other processes.
 
 import (
 	"bytes"
@@ -43,6 +44,13 @@ var bugWays = []struct {
 		return 0, bugShare()
 	}},
 	{"crash", func(found bool) (int, error) { return bugCrash(false, found) }},
+	{"moves", func(found bool) (int, error) {
+		if found {
+			return 0, nil
+		}
+		c := crashClean{several: true}
+		return 0, c.run()
+	}},
 	{"kill", func(found bool) (int, error) {
 		if found {
 			return 0, nil

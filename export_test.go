@@ -38,3 +38,6 @@ func CopyThrough(db *DB, fsys vfs.FS) { db.copyFS = fsys }
 
 // Abandon ends db as the death of its process would.
 func Abandon(db *DB) error { return db.release() }
+
+// SetParallel says whether several goroutines may write a commit of db.
+func SetParallel(db *DB, on bool) { db.parallel = on }

@@ -53,6 +53,7 @@ const (
 	LatchedUnsynced       // after a failed write no sync is made, and the meta is spoilt
 	PutBackBelieved       // a meta whose write has failed is put back in the cache only
 	TornFlushed           // a meta that is torn, and cannot be put back, is flushed as if it were whole
+	EarlyUnwaited         // the meta is written before the leaves that were to be written first
 	End                   // behind the last
 )
 
@@ -64,7 +65,7 @@ var names = [End]string{
 	"ShrinkTooFar", "CleanNotRewritten", "CacheNotDropped", "RecordNotDropped", "DropNarrow",
 	"SpoiltBelieved", "MarksKept", "ForeignIgnored", "HoldLeftOut", "RingUnread", "AnnounceFirst", "ReloadLeftOut",
 	"SettledUnflushed", "TurnUnmarked", "LookedOnce", "LiveFirst", "MarksFirst",
-	"LatchedUnsynced", "PutBackBelieved", "TornFlushed",
+	"LatchedUnsynced", "PutBackBelieved", "TornFlushed", "EarlyUnwaited",
 }
 
 func (b Bug) String() string { return names[b] }
