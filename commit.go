@@ -130,7 +130,11 @@ func (c *commit) prepare(g *group) error {
 	m := &c.meta
 	m.TxID, m.Clean = c.txid, false
 	c.collectAll(g.root)
-	if err := c.giveBackOwn(0); err != nil {
+	own := c.base.meta.TxID + 1
+	if bugs.On(bugs.ReuseAtOnce) {
+		own = 0
+	}
+	if err := c.giveBackOwn(0, own); err != nil {
 		return err
 	}
 	c.setZone()
@@ -141,7 +145,7 @@ func (c *commit) prepare(g *group) error {
 	if invariants.Enabled {
 		c.checkCollected()
 	}
-	if err := c.giveBackOwn(freed); err != nil { // what was moved can be spilled pages too
+	if err := c.giveBackOwn(freed, own); err != nil { // what was moved can be spilled pages too
 		return err
 	}
 	c.place()
@@ -159,23 +163,36 @@ func (c *commit) prepare(g *group) error {
 	return nil
 }
 
-// giveBackOwn makes the pages free at once that the group itself has written and given
-// up: no state that anybody can see ever had them. Of the others none may be free then,
-// or what is written next could go over them; nor may early leaves have got their places.
-// It looks at what was given up from the entry from on.
-func (c *commit) giveBackOwn(from int) error {
-	kept := slices.DeleteFunc(c.s.freed[from:], func(f freedRun) bool {
-		own := f.birth > c.base.meta.TxID || bugs.On(bugs.ReuseAtOnce)
-		if own {
-			c.giveBack(f.extent())
+// giveBackOwn makes the pages free at once that the group has written itself, in
+// transaction own or later, and given up: no state that anybody can see ever had them.
+// It looks at what was given up from the entry from on. Nothing of it may be free already,
+// or what is written next could go over it; nor may early leaves have got their places.
+func (c *commit) giveBackOwn(from int, own page.TxID) error {
+	kept := c.s.freed[:from]
+	for i, f := range c.s.freed[from:] {
+		if f.birth < own {
+			kept = append(kept, f)
+			continue
 		}
-		return own
-	})
-	c.s.freed = c.s.freed[:from+len(kept)]
-	for _, f := range kept {
-		if c.list.AnyFree(f.extent()) || c.early.has(f.extent()) {
-			return page.Corrupt(f.id, 0, "%d pages from here are in the tree, but some are free", f.n)
+		if err := c.mustBeInUse(f); err != nil {
+			c.s.freed = append(kept, c.s.freed[from+i:]...)
+			return err
 		}
+		c.giveBack(f.extent())
+	}
+	c.s.freed = kept
+	for _, f := range kept[from:] {
+		if err := c.mustBeInUse(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mustBeInUse returns an error if pages that the tree had are free: the file is damaged.
+func (c *commit) mustBeInUse(f freedRun) error {
+	if c.list.AnyFree(f.extent()) || c.early.has(f.extent()) {
+		return page.Corrupt(f.id, 0, "%d pages from here are in the tree, but some are free", f.n)
 	}
 	return nil
 }

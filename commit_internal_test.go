@@ -2,6 +2,7 @@ package folio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"testing"
 
@@ -129,13 +130,45 @@ func TestGivenUpTwice(t *testing.T) {
 	require.NoError(t, err)
 	root := db.head.meta.Root
 	base, own := freedRun{root.ID, 1, root.Birth}, freedRun{root.ID, 1, tx.id}
-	for _, freed := range [][]freedRun{{base, own}, {own, base}} {
+	for _, freed := range [][]freedRun{{base, own}, {own, base}, {own, own}} {
 		c := db.newCommit(tx.group)
 		c.taken = []freelist.Extent{base.extent()}
 		c.s.freed = freed
-		require.ErrorIs(t, c.giveBackOwn(0), ErrCorrupt)
+		require.ErrorIs(t, c.giveBackOwn(0, c.base.meta.TxID+1), ErrCorrupt)
 		c.list.Withdraw(base.extent())
 	}
 	tx.store.freed = nil
 	require.NoError(t, tx.Rollback())
+}
+
+// TestSpillFreeAndInTree: a page of the tree that was free too, and that the transaction has
+// given up, is found out before pages are written early, which could go over it.
+func TestSpillFreeAndInTree(t *testing.T) {
+	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
+	require.NoError(t, err)
+	defer db.Close()
+	put := func(tx *Tx) error {
+		b, err := tx.CreateBucketIfNotExists([]byte("b"))
+		for i := range uint32(1000) {
+			require.NoError(t, err)
+			err = b.Put(binary.BigEndian.AppendUint32(nil, i), make([]byte, 100))
+		}
+		return err
+	}
+	require.NoError(t, db.Update(put))
+	require.NoError(t, db.Update(put)) // now there are free pages
+	for _, saved := range []bool{false, true} {
+		tx, err := db.Begin(true)
+		require.NoError(t, err)
+		if saved {
+			_, err := tx.Savepoint()
+			require.NoError(t, err)
+		}
+		require.NoError(t, put(tx))
+		root := db.head.meta.Root
+		db.space.list.Return(freelist.Extent{Start: root.ID, Len: 1})
+		require.ErrorIs(t, tx.spill(), ErrCorrupt, "with a savepoint: %v", saved)
+		db.space.list.Withdraw(freelist.Extent{Start: root.ID, Len: 1})
+		require.NoError(t, tx.Rollback())
+	}
 }

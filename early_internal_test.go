@@ -210,7 +210,7 @@ func TestEarlyFreeAndInTree(t *testing.T) {
 	require.NotNil(t, c.early)
 	moved := freedRun{c.early.places[0].Start, 1, 1}
 	c.s.freed = append(c.s.freed, moved)
-	require.ErrorIs(t, c.giveBackOwn(len(c.s.freed)-1), ErrCorrupt)
+	require.ErrorIs(t, c.giveBackOwn(len(c.s.freed)-1, c.txid), ErrCorrupt)
 	c.s.freed = c.s.freed[:len(c.s.freed)-1]
 	require.NoError(t, c.endEarly())
 	c.undo()

@@ -328,6 +328,26 @@ func TestBatchSavepoints(t *testing.T) {
 	}))
 }
 
+// TestSlowReaderBeside: what two readers need of neighbouring snapshots counts for the older,
+// though it would not become free if that ended alone.
+func TestSlowReaderBeside(t *testing.T) {
+	var told []folio.SlowReader
+	db := openTemp(t, &folio.Options{SlowReaderBytes: 64 << 10, OnSlowReader: func(r folio.SlowReader) { told = append(told, r) }})
+	fillMany(t, db, 1000, 300)
+	older, err := db.Begin(false)
+	require.NoError(t, err)
+	fillMany(t, db, 1, 300)
+	newer, err := db.Begin(false)
+	require.NoError(t, err)
+	for range 3 {
+		fillMany(t, db, 1000, 300)
+	}
+	require.Len(t, told, 1)
+	require.Equal(t, older.ID(), told[0].TxID)
+	require.Greater(t, told[0].Retained, int64(300_000))
+	require.NoError(t, errors.Join(older.Rollback(), newer.Rollback()))
+}
+
 // TestSlowReaderBytes: a reader is slow by what it retains, too.
 func TestSlowReaderBytes(t *testing.T) {
 	var told []folio.SlowReader

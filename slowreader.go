@@ -4,6 +4,7 @@ package folio
 // of its snapshot cannot be reused, so the file grows.
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 type SlowReader struct {
 	TxID     int           // of the snapshot
 	Age      time.Duration // since a newer one replaced it
-	Retained int64         // bytes of freed pages that are kept for it
+	Retained int64         // bytes of freed pages that are kept for it, and for newer ones that are read
 }
 
 // slowReaders knows the snapshots that have been replaced and are still being read.
@@ -53,17 +54,19 @@ func (s *slowReaders) superseded(txid page.TxID) {
 }
 
 // note takes note of the snapshots that are being read when newest has been
-// published: live, ascending, with what the free space says that they retain. It
+// published: live, ascending, with what the free space says that they retain: retained
+// returns that for one, with what those newer than it retain; for a page is kept for the
+// newest that needs it (F9), and where two have been open for long, hardly any for the oldest. It
 // returns the oldest if it is slow and has not been reported; whether it will be is
 // known when the group commits.
-func (s *slowReaders) note(live []page.TxID, newest page.TxID, retained func(page.TxID) int64, o *Options) *SlowReader {
+func (s *slowReaders) note(live []page.TxID, newest page.TxID, retained func(id page.TxID, newer int64) int64, o *Options) *SlowReader {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(live) == 0 && len(s.replaced) == 0 {
 		return nil
 	}
-	now := make(map[page.TxID]*replaced)
-	for _, id := range live {
+	now, newer := make(map[page.TxID]*replaced), int64(0)
+	for _, id := range slices.Backward(live) {
 		if id == newest {
 			continue
 		}
@@ -71,7 +74,8 @@ func (s *slowReaders) note(live []page.TxID, newest page.TxID, retained func(pag
 		if r == nil {
 			r = &replaced{at: s.at}
 		}
-		r.retained = retained(id)
+		newer = retained(id, newer)
+		r.retained = newer
 		now[id] = r
 	}
 	s.replaced = now

@@ -47,8 +47,14 @@ func (tx *Tx) spill() error {
 	}
 	c := g.out
 	c.txid, c.spilled = tx.id, true
-	if len(tx.savepoints) == 0 && !c.s.exposed {
-		c.reuseOwn(tx.start.freed)
+	own := tx.id // what the transaction has written itself and given up since
+	if len(tx.savepoints) > 0 || c.s.exposed {
+		own++ // may have to come back
+	}
+	if err := c.giveBackOwn(tx.start.freed, own); err != nil {
+		return err
+	}
+	if own == tx.id {
 		c.forgetReturned(tx.start.out)
 	}
 	root := tx.root.tree.Header()
@@ -77,20 +83,6 @@ func (tx *Tx) spill() error {
 	}
 	c.letGo()
 	return tx.reload(root)
-}
-
-// reuseOwn makes the pages reusable that the transaction has written itself and given
-// up since: the entries of freed from n on.
-func (c *commit) reuseOwn(n int) {
-	kept := c.s.freed[:n]
-	for _, f := range c.s.freed[n:] {
-		if f.birth == c.txid {
-			c.giveBack(f.extent())
-		} else {
-			kept = append(kept, f)
-		}
-	}
-	c.s.freed = kept
 }
 
 // forgetMin is how many entries the lists of a commit may have in any case.

@@ -28,7 +28,8 @@ type Stats struct {
 	Oldest   int   // txid of the oldest snapshot being read, 0: none
 	// OldestAge is how long ago that snapshot was replaced by a newer one, zero if
 	// it is the newest; Retained is how many bytes of freed pages could not be reused
-	// because of it when the newest group of commits began.
+	// because of it, or of newer ones that were being read, when the newest group of commits
+	// began.
 	OldestAge  time.Duration
 	Retained   int64
 	Flushes    uint64 // syncs of the file

@@ -28,7 +28,7 @@ type Process struct {
 type Reader struct {
 	TxID     int       // of its snapshot
 	Since    time.Time // when it began
-	Retained int64     // bytes of freed pages that are kept for it, as of the newest commit
+	Retained int64     // bytes of freed pages that are kept for it and newer ones, as of the newest commit
 }
 
 // Processes returns all handles of the file, with their read transactions. It is empty
@@ -139,9 +139,10 @@ func setCounter(c *atomic.Uint64, v uint64) {
 	}
 }
 
-// retained returns how many bytes the snapshot txid retains, and tells other processes.
-func (db *DB) retained(txid page.TxID) int64 {
-	bytes := int64(db.space.list.Retained(txid)) * int64(db.pageSize)
+// retained returns how many bytes the snapshot txid retains besides those that newer ones
+// do, with these, and tells other processes.
+func (db *DB) retained(txid page.TxID, newer int64) int64 {
+	bytes := newer + int64(db.space.list.Retained(txid))*int64(db.pageSize)
 	if db.side != nil {
 		db.side.Retain(uint64(txid), uint64(bytes))
 	}

@@ -8,6 +8,8 @@ package btree
 // twice.
 
 import (
+	"bytes"
+
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/prefetch"
 )
@@ -285,14 +287,30 @@ func (c *Cursor) Next() (Item, error) {
 	case pastEnd:
 		return Item{}, nil
 	}
+	was := c.key
 	exact, err := c.resume()
 	if err != nil {
 		return Item{}, err
 	}
+	it := Item{}
 	if exact {
-		return c.forward()
+		it, err = c.forward()
+	} else {
+		it, err = c.loadOrNext()
 	}
-	return c.loadOrNext()
+	if err == nil && it.Key != nil && bytes.Compare(it.Key, was) <= 0 {
+		return Item{}, c.disorder()
+	}
+	return it, err
+}
+
+// errDisorder is of a tree whose checksums are right, and whose keys are not in order. Who
+// goes through it and looks each key up again would never come to an end.
+var errDisorder = page.Corrupt(0, page.KindLeaf, "its keys are not where its parents say")
+
+func (c *Cursor) disorder() error {
+	c.start() // there is nothing to be on
+	return errDisorder
 }
 
 // forward moves one slot on from the current one.
@@ -325,10 +343,15 @@ func (c *Cursor) Prev() (Item, error) {
 	case nowhere, pastEnd:
 		return c.Last()
 	}
+	was := c.key
 	if _, err := c.resume(); err != nil || c.leaf == nil {
 		return Item{}, err
 	}
-	return c.back()
+	it, err := c.back()
+	if err == nil && it.Key != nil && bytes.Compare(it.Key, was) >= 0 {
+		return Item{}, c.disorder()
+	}
+	return it, err
 }
 
 // back moves one slot back from the current one.

@@ -6,6 +6,8 @@ package btree
 // whether there is anything in them that needs a look.
 
 import (
+	"bytes"
+
 	"github.com/foliodb/folio/internal/page"
 )
 
@@ -293,7 +295,11 @@ func (t *Tree) BucketFrom(from []byte) (name, payload []byte, err error) {
 	if n == nil || err != nil {
 		return nil, nil, err
 	}
-	return t.firstBucket(n, from)
+	name, payload, err = t.firstBucket(n, from)
+	if err == nil && name != nil && bytes.Compare(name, from) < 0 {
+		return nil, nil, errDisorder // who asks for the next one and the next would never come to an end
+	}
+	return name, payload, err
 }
 
 // firstBucket is BucketFrom for what is below n; nil is unbounded.

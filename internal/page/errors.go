@@ -24,6 +24,9 @@ func (e *CorruptError) Error() string {
 	if e.Kind == 0 {
 		return fmt.Sprintf("%v: page %d: %s", ErrCorrupt, e.ID, e.Detail)
 	}
+	if e.ID == 0 {
+		return fmt.Sprintf("%v: a %v page: %s", ErrCorrupt, e.Kind, e.Detail)
+	}
 	return fmt.Sprintf("%v: %v page %d: %s", ErrCorrupt, e.Kind, e.ID, e.Detail)
 }
 
