@@ -19,7 +19,8 @@ import (
 const orderKeys = 2000
 
 // disorder returns a file in which a leaf of the bucket b is a copy of an earlier or a
-// later one: from and to count the full leaves, in order.
+// later one: from and to count the full leaves, in order. If they are the same, that one is
+// damaged.
 func disorder(t *testing.T, fill func(b *folio.Bucket, key []byte) error, from, to int) vfs.FS {
 	fs := vfs.NewMem()
 	db, err := folio.OpenFS(fs, "db", 0o600, nil)
@@ -52,8 +53,12 @@ func disorder(t *testing.T, fill func(b *folio.Bucket, key []byte) error, from, 
 		}
 	}
 	require.Greater(t, len(leaves), max(from, to))
-	copy(at(leaves[to]), at(leaves[from]))
-	at(leaves[to]).Seal(leaves[to], id)
+	if from == to {
+		at(leaves[to])[4000] ^= 1
+	} else {
+		copy(at(leaves[to]), at(leaves[from]))
+		at(leaves[to]).Seal(leaves[to], id)
+	}
 	_, err = f.WriteAt(content, 0)
 	require.NoError(t, err)
 	return fs
@@ -108,6 +113,31 @@ func TestDisorder(t *testing.T) {
 						t.Fatal("it goes on for ever")
 					}
 				})
+				return nil
+			}), folio.ErrCorrupt)
+		})
+	}
+}
+
+// TestDamageElsewhere: a goroutine that the function of a View or an Update has begun meets
+// damage. That is the error of the call, not the end of the process.
+func TestDamageElsewhere(t *testing.T) {
+	put := func(b *folio.Bucket, key []byte) error { return b.Put(key, make([]byte, 100)) }
+	for name, do := range map[string]func(*folio.DB, func(*folio.Tx) error) error{
+		"View": (*folio.DB).View, "Update": (*folio.DB).Update, "Batch": (*folio.DB).Batch,
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, err := folio.OpenFS(disorder(t, put, 1, 1), "db", 0o600, nil)
+			require.NoError(t, err)
+			defer db.Close()
+			require.ErrorIs(t, do(db, func(tx *folio.Tx) error {
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					for range tx.Bucket([]byte("b")).All() {
+					}
+				}()
+				<-ended
 				return nil
 			}), folio.ErrCorrupt)
 		})

@@ -5,11 +5,14 @@ package folio
 // Get and cursors have no error result, and a fault on the map (SIGBUS, when the
 // file was truncated or the disk fails) arrives as a panic. Inside View and
 // Update both leave the application's function at once and become the error of
-// the call. In a transaction begun by hand they stick: lookups return nothing
-// from then on, and Err, Commit and Rollback return the error.
+// the call. In a transaction begun by hand, and in a goroutine that the function has
+// begun, which a panic would not leave but end the process, errors stick: lookups return
+// nothing from then on, and Err, Commit, Rollback and the call return the error.
 
 import (
 	"fmt"
+	"reflect"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/foliodb/folio/btree"
@@ -27,8 +30,30 @@ func (tx *Tx) fail(err error) {
 		return
 	}
 	tx.stick(err)
-	if tx.managed {
+	if tx.managed && inRun() {
 		panic(abort{tx})
+	}
+}
+
+// runName is the name of Tx.run.
+var runName = runtime.FuncForPC(reflect.ValueOf((*Tx).run).Pointer()).Name()
+
+// inRun tells whether the caller was called by Tx.run. It takes a while, for the errors of
+// a damaged file.
+func inRun() bool {
+	pcs := make([]uintptr, 64)
+	for skip := 0; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs)
+		if n == 0 {
+			return false
+		}
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := true; more; {
+			var f runtime.Frame
+			if f, more = frames.Next(); f.Function == runName {
+				return true
+			}
+		}
 	}
 }
 

@@ -95,6 +95,28 @@ func (g *groupDB) keys() (keys []string) {
 	return keys
 }
 
+// TestGroupNoRoom: a transaction that is too large for the file fails, and the others of its
+// group do not.
+func TestGroupNoRoom(t *testing.T) {
+	g := openGroup(t, &folio.Options{MaxSize: 1 << 20})
+	results := []<-chan error{g.startFlush("1"), g.join(putKey("2"))}
+	large := g.join(func(tx *folio.Tx) error {
+		for i := range 2000 {
+			if err := tx.Bucket([]byte("b")).Put(fmt.Appendf(nil, "large %d", i), make([]byte, 900)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	results = append(results, g.join(putKey("3")))
+	g.gate.Open()
+	require.ErrorIs(t, <-large, folio.ErrMaxSizeReached)
+	for _, r := range results {
+		require.NoError(t, <-r)
+	}
+	require.Equal(t, []string{"1", "2", "3"}, g.keys())
+}
+
 // TestGroup is transactions of all kinds that come while another is being flushed.
 func TestGroup(t *testing.T) {
 	g := openGroup(t, nil)

@@ -78,7 +78,11 @@ func (h *heldDisk) update(fn func(*folio.Tx) error) chan error {
 			return fn(tx)
 		})
 	}()
-	<-ran
+	select {
+	case <-ran:
+	case err := <-result: // the database has latched, and it has not
+		result <- err
+	}
 	return result
 }
 

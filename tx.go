@@ -241,11 +241,26 @@ func (tx *Tx) commit() error {
 	if !tx.store.changedSince(tx.start.mark) && !tx.root.changed {
 		return tx.abandon()
 	}
+	if err := tx.room(); err != nil {
+		tx.close()
+		return err
+	}
 	db := tx.db
 	m := tx.group.seal(tx)
 	tx.db = nil
 	defer db.turns.leave()
 	return db.settle(m)
+}
+
+// room makes the file as long as it must be if the pages of the group so far take all that
+// is free. A transaction for which there is no room fails here, alone: when the group is
+// written, all its transactions would. Pages that are written early have got their room.
+func (tx *Tx) room() error {
+	free := tx.db.space.list.Free()
+	if tx.group.out != nil || tx.store.pages <= free {
+		return nil
+	}
+	return tx.db.pager.EnsureSize(tx.group.base.meta.HighWater + page.ID(tx.store.pages-free))
 }
 
 // abandon ends a transaction that changes nothing. What it has seen may not be
