@@ -117,8 +117,7 @@ func (b *Bucket) Get(key []byte) []byte {
 	if flags&btree.FlagBucket != 0 {
 		return nil
 	}
-	b.tx.expose()
-	return v
+	return b.tx.handOut(v)
 }
 
 // GetMany looks up every key and puts its value, as Get returns it, into values at
@@ -134,11 +133,10 @@ func (b *Bucket) GetMany(keys [][]byte, values [][]byte) {
 	if b.usable() != nil {
 		return
 	}
-	b.tx.expose()
 	b.tx.guarded(func() {
 		err := b.tree.GetMany(keys, func(i int, v []byte, flags byte) {
 			if flags&btree.FlagBucket == 0 {
-				values[i] = v
+				values[i] = b.tx.handOut(v)
 			}
 		})
 		if err != nil {
@@ -185,7 +183,7 @@ func (b *Bucket) Reserve(key []byte, n int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.tx.expose()
+	b.tx.store.exposed = true // it is in the heap until the next change
 	return v, nil
 }
 

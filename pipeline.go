@@ -224,7 +224,7 @@ func (db *DB) closeGroup() {
 // seal makes tx, which has changed something, a member of its group. What it looks
 // like from now on nobody changes.
 func (g *group) seal(tx *Tx) *member {
-	g.store.exposed = false // nobody may look at its bytes any more
+	g.store.exposed, g.store.shown = false, false // nobody may look at its bytes any more
 	tx.dropSavepoints(0)
 	g.store.forget(tx.start.mark)
 	g.root, g.sequence = tx.root.tree.Header(), tx.root.sequence

@@ -63,8 +63,8 @@ func (g *group) rewind(db *DB, m txMark) {
 func (g *group) rewindSpilled(m txMark) {
 	c := g.out
 	taken, returned := freelist.Net(c.taken[m.out.taken:], c.returned[m.out.returned:])
-	if g.store.exposed {
-		// Nothing was returned: a savepoint keeps reuseOwn from doing so.
+	if g.store.shown {
+		// Nothing was returned: a savepoint keeps spill from doing so.
 		if n := c.meta.HighWater - m.out.highWater; n > 0 {
 			taken = append(taken, freelist.Extent{Start: m.out.highWater, Len: uint64(n)})
 		}

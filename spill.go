@@ -48,7 +48,7 @@ func (tx *Tx) spill() error {
 	c := g.out
 	c.txid, c.spilled = tx.id, true
 	own := tx.id // what the transaction has written itself and given up since
-	if len(tx.savepoints) > 0 || c.s.exposed {
+	if len(tx.savepoints) > 0 || c.s.shown {
 		own++ // may have to come back
 	}
 	if err := c.giveBackOwn(tx.start.freed, own); err != nil {

@@ -66,6 +66,7 @@ type store struct {
 	freed      []freedRun
 	buffers    *bufferPool
 	exposed    bool   // the application may hold slices of dirty pages
+	shown      bool   // and of pages that were written early
 	epoch      uint32 // of pages made now
 	boundary   uint32 // pages up to this epoch are not to be changed (D1)
 	maxDirty   uint64 // pages that may be in the heap

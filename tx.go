@@ -5,6 +5,7 @@ package folio
 // (commit.go) or dropped.
 
 import (
+	"bytes"
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/sidecar"
@@ -95,11 +96,32 @@ func (tx *Tx) pagesMax() uint64 {
 	return uint64(tx.snap.meta.HighWater)
 }
 
-// expose takes note that the application gets slices of pages.
+// expose takes note that the application gets slices of pages, any of them. What the
+// transaction has written early, and gives up, it cannot reuse from now on.
 func (tx *Tx) expose() {
 	if tx.store != nil {
-		tx.store.exposed = true
+		tx.store.exposed, tx.store.shown = true, true
 	}
+}
+
+// handOut returns value v as the application gets it. Nothing happens to the memory of a
+// page of the heap while somebody has slices of it. But those that were written early are
+// reused when the transaction gives them up, or a lookup and a change by turns would make
+// the file grow by all that is ever written; so what may be in one of them is copied, unless
+// it is long.
+func (tx *Tx) handOut(v []byte) []byte {
+	if tx.store == nil || len(v) == 0 {
+		return v
+	}
+	tx.store.exposed = true
+	if out := tx.group.out; out == nil {
+		return v
+	}
+	if len(v) <= tx.db.pageSize {
+		return bytes.Clone(v)
+	}
+	tx.store.shown = true
+	return v
 }
 
 // ID returns the transaction's number: for a read-only one that of the commit it
@@ -269,7 +291,7 @@ func (tx *Tx) abandon() error {
 	db, g := tx.db, tx.group
 	tx.db = nil
 	defer db.turns.leave()
-	g.store.exposed = false // the transaction has ended
+	g.store.exposed, g.store.shown = false, false // the transaction has ended
 	g.rewind(db, tx.start)
 	g.store.forget(tx.start.mark)
 	if len(g.members) > 0 {
