@@ -7,13 +7,15 @@ package folio
 //	    else by the newest root that is whole (salvagestate.go). Page size and file
 //	    id come from the pages themselves, if they must (salvagefile.go).
 //	S2  Walk its trees from the root, and copy what is there. Every reference names
-//	    a place and a birth, so nothing old can come in on this way. What is damaged
-//	    is noted: bucket, keys, level, birth and count (salvagewalk.go).
+//	    a place and a birth, so nothing old can come in on this way. What is damaged,
+//	    or not what its parent says, is noted: bucket, keys, level, birth and count
+//	    (salvagewalk.go).
 //	S3  Only if something was: look at all other pages for nodes that belong to the
 //	    state and that nothing refers to any more, and fit them into the gaps
 //	    (salvageorphans.go, salvagefit.go).
-//	S4  Where a leaf is gone, take the newest older version of it that provably is
-//	    one (salvagestale.go). That can be out of date, and is reported.
+//	S4  Where a leaf is gone, take what it has in its bounds, if it is whole, and the
+//	    newest older version of it that provably is one (salvagestale.go). That can
+//	    be out of date, and is reported.
 //	S5  Trees whose bucket lost its name go to the bucket lost+found.
 //
 // A page is taken once at most (salvager.claimed), which ends all walks and bounds
@@ -42,7 +44,7 @@ type SalvageOptions struct {
 	// writing: zero waits for ever, and less does not wait.
 	Timeout time.Duration
 	// CurrentOnly takes nothing that may be out of date: no older versions of
-	// damaged leaves.
+	// damaged leaves, and nothing of leaves that have keys of other places.
 	CurrentOnly bool
 	// Progress, if it is set, is called now and then with what is being done, and
 	// how many pages of how many have been looked at for that.

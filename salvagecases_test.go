@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/internal/foliotest"
+	"github.com/foliodb/folio/internal/page"
 )
 
 // caseFile returns the patient that fill makes.
@@ -327,6 +329,111 @@ func FuzzSalvage(f *testing.F) {
 		}
 		salvageSafely(t, "input", content)
 	})
+}
+
+// overwrite copies page from to the place of page to, and makes its checksum right.
+func (in *injury) overwrite(to, from int) {
+	b := page.Page(in.content[to*in.p.pageSize:][:in.p.pageSize])
+	copy(b, in.p.page(from))
+	b.Seal(page.ID(to), in.p.fileID)
+	in.hurt[to] = true
+}
+
+// nodes returns the nodes of the bucket a that have level, in the order of their keys.
+func (p *patient) nodes(level int) (ids []int) {
+	for _, u := range p.units {
+		if b := page.Page(p.page(u.id)); (u.kind == "leaf" || u.kind == "branch") && slices.Equal(u.path, []string{"a"}) && b.Level() == level {
+			ids = append(ids, u.id)
+		}
+	}
+	first := func(id int) []byte {
+		b := page.Page(p.page(id))
+		for b.Level() > 0 {
+			b = page.Page(p.page(int(btree.BranchChild(b, 0).ID)))
+		}
+		return btree.LeafCell(b, 0).Key
+	}
+	slices.SortFunc(ids, func(a, b int) int { return bytes.Compare(first(a), first(b)) })
+	return ids
+}
+
+// TestSalvageAstray puts copies of nodes into the places of others that are as old and have
+// as many keys. What was there is lost, whichever comes first, and nothing else.
+func TestSalvageAstray(t *testing.T) {
+	plain := caseFile(t, func(tx *folio.Tx) { numbers(tx, "value", 30_000, "a") })
+	nested := caseFile(t, func(tx *folio.Tx) {
+		for i := range 200 {
+			numbers(tx, strings.Repeat("a page of its own", 5), 40, "a", fmt.Sprintf("%06d", i))
+		}
+	})
+	for name, p := range map[string]*patient{"plain": plain, "nested": nested} {
+		leaves := p.nodes(0)
+		for _, places := range [][2]int{{1, 2}, {2, 1}} {
+			in := p.injure()
+			to, from := leaves[places[0]], leaves[places[1]]
+			in.overwrite(to, from)
+			out := in.treat(t)
+			gone := uint64(page.Page(p.page(to)).Count())
+			if l := out.report.Losses; len(l) != 1 || l[0].Page != to || l[0].Keys != gone || l[0].Found != 0 || out.report.LostKeys != gone {
+				t.Errorf("%s: page %d in the place of %d: %s", name, from, to, describe(out))
+			}
+			if got, want := out.got.Sub("a").Len(), p.want.Sub("a").Len(); uint64(want-got) != gone {
+				t.Errorf("%s: page %d in the place of %d: %d keys of %d", name, from, to, got, want)
+			}
+		}
+	}
+	// The children of a branch are found, and not under its copy.
+	branches := plain.nodes(1)
+	for _, places := range [][2]int{{0, 1}, {1, 0}} {
+		in := plain.injure()
+		in.overwrite(branches[places[0]], branches[places[1]])
+		out := in.treat(t)
+		if l := out.report.Losses; len(l) != 1 || out.report.LostKeys != 0 || out.got.Sub("a").Len() != 30_000 {
+			t.Error(places, describe(out))
+		}
+	}
+}
+
+// TestSalvageFewer has a leaf that is whole and has fewer keys than its parent counts, and
+// one of which some keys are out of its bounds: those inside may be old.
+func TestSalvageFewer(t *testing.T) {
+	fill := func(without func(i int) bool) *patient {
+		return caseFile(t, func(tx *folio.Tx) {
+			numbers(tx, "value", 3000, "a")
+			for i := range 3000 {
+				if without(i) {
+					must(tx.Bucket([]byte("a")).Delete(fmt.Appendf(nil, "%06d", i)))
+				}
+			}
+		})
+	}
+	p := fill(func(int) bool { return false })
+	leaves := p.nodes(0)
+	to := leaves[3]
+	lo, hi := page.Page(p.page(to)), page.Page(p.page(leaves[4]))
+	first, next := btree.LeafCell(lo, 0).Key, btree.LeafCell(hi, 0).Key
+	for _, step := range []int{2, 1500} {
+		other := fill(func(i int) bool { return i%step == 0 && i > 0 || i == 300 })
+		for _, id := range other.nodes(0) {
+			o, inside := page.Page(bytes.Clone(other.page(id))), 0
+			for i := range o.Count() {
+				if k := btree.LeafCell(o, i).Key; bytes.Compare(first, k) <= 0 && bytes.Compare(k, next) < 0 {
+					inside++
+				}
+			}
+			in := p.injure()
+			copy(in.content[to*4096:], o)
+			page.Page(in.content[to*4096:][:4096]).Seal(page.ID(to), p.fileID)
+			in.hurt[to] = true
+			out := in.treat(t)
+			lost := uint64(lo.Count() - inside)
+			l := out.report.Losses
+			if out.report.LostKeys != lost || out.got.Sub("a").Len() != 3000-int(lost) || lost > 0 && len(l) != 1 ||
+				len(l) > 0 && l[0].OutOfDate != (0 < inside && inside < o.Count()) {
+				t.Error(id, lo.Count(), o.Count(), inside, describe(out))
+			}
+		}
+	}
 }
 
 // TestSalvageReport looks at what the report says of a leaf and a value.

@@ -25,6 +25,9 @@ func (s *salvager) takeOld() error {
 	named := s.nameOrphans()
 	olds := s.oldVersions()
 	for _, l := range slices.Clone(s.lost) {
+		if err := s.fillFromAstray(l); err != nil {
+			return err
+		}
 		if err := s.fillFromOld(l, olds[l]); err != nil {
 			return err
 		}
@@ -42,6 +45,16 @@ func (s *salvager) takeOld() error {
 		}
 	}
 	return nil
+}
+
+// fillFromAstray copies those keys of l that are in its bounds, if l is whole and lost
+// for the others: nothing proves that they are what was there.
+func (s *salvager) fillFromAstray(l *lostNode) error {
+	r := nodeRef{id: page.ID(l.Page), birth: l.birth, level: l.level}
+	if l.level == levelRun || !s.readable(r) {
+		return nil
+	}
+	return s.takeOldLeaf(l, r)
 }
 
 func (s *salvager) takeOldLeaf(l *lostNode, r nodeRef) error {

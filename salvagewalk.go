@@ -64,10 +64,11 @@ func (w *walk) node(r nodeRef, lo, hi []byte) error {
 	s := w.s
 	p := s.page()
 	defer s.recycle(p)
-	if err := w.claim(p, r); err != nil {
+	if err := w.claim(p, r, lo, hi); err != nil {
 		w.lostNode(r, lo, hi, err)
 		return nil
 	}
+	w.missing(p, r, lo, hi)
 	if p.Level() > 0 {
 		return w.branch(p, r, lo, hi)
 	}
@@ -91,8 +92,9 @@ func (s *salvager) page() page.Page {
 
 func (s *salvager) recycle(p page.Page) { s.spare = append(s.spare, p) }
 
-// claim reads r into p, and makes sure that nobody else does.
-func (w *walk) claim(p page.Page, r nodeRef) error {
+// claim reads r, whose keys are in [lo, hi), into p, and makes sure that nobody else
+// does.
+func (w *walk) claim(p page.Page, r nodeRef, lo, hi []byte) error {
 	s := w.s
 	s.goOn()
 	if s.claimed.has(r.id) {
@@ -104,12 +106,74 @@ func (w *walk) claim(p page.Page, r nodeRef) error {
 	if r.level >= 0 && p.Level() != r.level {
 		return page.Corrupt(r.id, p.Kind(), "level %d below level %d", p.Level(), r.level+1)
 	}
+	if err := w.astray(p, r.id, lo, hi); err != nil {
+		return err // what is below it is left to whom it belongs to
+	}
 	s.claimed.set(r.id)
 	s.owner.set(r.id, w.tree)
 	if s.copied++; s.copied%256 == 0 {
 		s.progress("copying", s.copied, uint64(s.in.pages))
 	}
 	return nil
+}
+
+// strict tells whether nodes must be what their parents say. What fills a gap is
+// compared with the gap: its keys key by key, and how many they are.
+func (w *walk) strict() bool { return w.loss == nil || w.nested }
+
+// astray returns an error if p has keys that belong elsewhere. They can be of another
+// bucket, and as no lookup finds them here, they are not taken for its own.
+func (w *walk) astray(p page.Page, id page.ID, lo, hi []byte) error {
+	if !w.strict() {
+		return nil
+	}
+	var last []byte
+	for i := min(p.Level(), 1); i < p.Count(); i++ { // the first child has no separator
+		key := w.s.keyAt(p, i)
+		if key == nil {
+			continue
+		}
+		if last != nil && bytes.Compare(last, key) >= 0 || bytes.Compare(key, lo) < 0 || hi != nil && bytes.Compare(key, hi) >= 0 {
+			return page.Corrupt(id, p.Kind(), "keys out of order, or outside the node's bounds")
+		}
+		last = key
+	}
+	return nil
+}
+
+// keyAt returns key or separator i of p, or nil if that cannot be read.
+func (s *salvager) keyAt(p page.Page, i int) []byte {
+	var key []byte
+	var run btree.Ref
+	if p.Level() > 0 {
+		c := btree.BranchChild(p, i)
+		key, run = c.Sep, c.SepRun
+	} else {
+		c := btree.LeafCell(p, i)
+		key, run = c.Key, c.KeyRun
+	}
+	if run.Bytes == 0 {
+		return key
+	}
+	long, err := s.in.data(run)
+	if err != nil {
+		return nil
+	}
+	return bytes.Clone(long)
+}
+
+// missing notes that there are not as many keys in p as its parent has counted.
+func (w *walk) missing(p page.Page, r nodeRef, lo, hi []byte) {
+	n, _ := btree.Tally(p)
+	if !w.strict() || n == r.count {
+		return
+	}
+	err := page.Corrupt(r.id, p.Kind(), "%d keys, expected %d", n, r.count)
+	if n > r.count {
+		n, r.level = r.count, levelRun // there is nothing to look for
+	}
+	r.count -= n
+	w.lostNode(r, lo, hi, err)
 }
 
 // lostNode notes that r cannot be read.
@@ -159,29 +223,31 @@ func (w *walk) branch(p page.Page, r nodeRef, lo, hi []byte) error {
 	from := lo
 	for i := range p.Count() {
 		c := btree.BranchChild(p, i)
-		to := hi
+		to, next := hi, hi
 		if i+1 < p.Count() {
-			next := btree.BranchChild(p, i+1)
-			to = w.separator(&next, hi)
+			sibling := btree.BranchChild(p, i+1)
+			to, next = w.separator(&sibling, hi)
 		}
 		if err := w.node(nodeRef{c.ID, c.Birth, p.Level() - 1, c.Count, c.Flags}, from, to); err != nil {
 			return err
 		}
-		from = to
+		from = next
 	}
 	return nil
 }
 
-// separator returns the separator of c, or what is known of it: then keys of its left
-// sibling seem to be in the range of c.
-func (w *walk) separator(c *btree.Child, hi []byte) []byte {
+// separator returns what the keys before c are below, and what those in c are not below:
+// the separator of c. If the rest of a long one is lost, its beginning is below all of
+// c's keys, but not above all of those before.
+func (w *walk) separator(c *btree.Child, hi []byte) (to, from []byte) {
 	if c.SepRun.Bytes == 0 {
-		return c.Sep
+		return c.Sep, c.Sep
 	}
 	if long, err := w.run(c.SepRun); err == nil {
-		return bytes.Clone(long)
+		sep := bytes.Clone(long)
+		return sep, sep
 	}
-	return c.Sep
+	return hi, c.Sep
 }
 
 // run returns the data of a run, which nobody else may have.
