@@ -23,33 +23,29 @@ import (
 //
 // Pages are copied as they are, and not verified: damage of the file is in the copy as
 // well. Only the list of free pages must be whole. Check the copy (Tx.Check, kvctl
-// check) before an older one is given up for it.
+// check) before an older one is given up for it. If the system cannot supply a page, the
+// error is ErrFault.
 func (tx *Tx) WriteTo(w io.Writer) (n int64, err error) {
 	if tx.db == nil {
 		return 0, ErrTxClosed
 	}
-	free, err := tx.freeSpace()
-	if err != nil {
-		return 0, err
-	}
-	b := bufio.NewWriterSize(w, 1<<20)
-	err = tx.copyTo(b, free)
-	if err == nil {
-		err = b.Flush()
-	}
-	if err != nil {
+	if err := tx.writeTo(w); err != nil {
 		return 0, fmt.Errorf("folio: copy: %w", err)
 	}
 	return tx.Size(), nil
 }
 
-// freeSpace returns the free pages of the transaction's snapshot.
-func (tx *Tx) freeSpace() (*freelist.List, error) {
+// writeTo is WriteTo without what says whose error it is.
+func (tx *Tx) writeTo(w io.Writer) error {
 	s, err := readSpace(tx.db.pager, &tx.snap.meta)
 	if err != nil {
-		return nil, fmt.Errorf("folio: reading the free space: %w", err)
+		return fmt.Errorf("reading the free space: %w", err)
 	}
-	return s.list, nil
+	b := bufio.NewWriterSize(w, 1<<20)
+	if err := tx.copyTo(b, s.list); err != nil {
+		return err
+	}
+	return b.Flush()
 }
 
 func (tx *Tx) copyTo(w io.Writer, free *freelist.List) error {
@@ -88,7 +84,7 @@ func (tx *Tx) copyPages(w io.Writer, buf []byte, from, to page.ID) error {
 		n := min(uint64(len(buf)/ps), uint64(to-from))
 		b := buf[:int(n)*ps]
 		if err := tx.db.pager.ReadAt(b, from); err != nil {
-			return err
+			return tx.unreadable(b, from, err)
 		}
 		if _, err := w.Write(b); err != nil {
 			return err
@@ -96,6 +92,19 @@ func (tx *Tx) copyPages(w io.Writer, buf []byte, from, to page.ID) error {
 		from += page.ID(n)
 	}
 	return nil
+}
+
+// unreadable returns ErrFault for the first of the pages from on that cannot be read into
+// b. Err is that of all of them together.
+func (tx *Tx) unreadable(b []byte, from page.ID, err error) error {
+	ps := tx.db.pageSize
+	for i := range page.ID(len(b) / ps) {
+		if one := tx.db.pager.ReadAt(b[:ps], from+i); one != nil {
+			err = one
+			break
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrFault, err)
 }
 
 func writeZeros(w io.Writer, buf []byte, n int64) error {
@@ -152,7 +161,7 @@ func (tx *Tx) copyNew(path string, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	if _, err = tx.WriteTo(io.NewOffsetWriter(f, 0)); err == nil {
+	if err = tx.writeTo(io.NewOffsetWriter(f, 0)); err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())

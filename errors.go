@@ -39,7 +39,7 @@ var (
 	// ErrTooManyReaders means that the lock file has no room for another reader.
 	ErrTooManyReaders = sidecar.ErrFull
 	// ErrFault means that the operating system could not supply a page of the
-	// map: the file was truncated by someone else, or the disk failed.
+	// file: it was truncated by someone else, or the disk failed.
 	ErrFault = errors.New("a page of the file cannot be read")
 )
 

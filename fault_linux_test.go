@@ -6,10 +6,12 @@ package folio_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -144,6 +146,26 @@ var truncatedChanges = map[string]func(tx *folio.Tx) error{
 		}
 		return errors.Join(err, tx.Err())
 	},
+}
+
+// TestFaultInCopy copies a file that was truncated. The error names the first page that the
+// system cannot supply.
+func TestFaultInCopy(t *testing.T) {
+	path, _ := filled(t)
+	db, err := folio.Open(path, 0o600, nil)
+	noErr(t, err)
+	defer db.Close()
+	tx, err := db.Begin(false)
+	noErr(t, err)
+	defer tx.Rollback()
+	noErr(t, os.Truncate(path, 5*4096+100))
+	_, written := tx.WriteTo(io.Discard)
+	for _, err := range []error{written, tx.CopyFile(path+".copy", 0o600), tx.CopyFile(os.DevNull, 0o600)} {
+		wantIs(t, err, folio.ErrFault)
+		if s := err.Error(); strings.Count(s, "folio:") != 1 || !strings.Contains(s, "page 5:") {
+			t.Error(s)
+		}
+	}
 }
 
 // TestFaultInCommit truncates the file between a change and its commit, which

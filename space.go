@@ -123,7 +123,7 @@ func readLink(p *pager.Pager, m *meta.Meta, l freelist.Link) (freelist.Page, err
 	}
 	b := make([]byte, int(l.Pages)*int(m.PageSize))
 	if err := p.ReadAt(b, l.ID); err != nil {
-		return freelist.Page{}, err
+		return freelist.Page{}, fmt.Errorf("%w: %w", ErrFault, err)
 	}
 	return freelist.DecodePage(b, l, m.FileID)
 }
