@@ -40,6 +40,9 @@ func (e *CheckError) Error() string {
 	for _, name := range e.Bucket {
 		fmt.Fprintf(&b, "/%q", name)
 	}
+	if len(e.Bucket) == 0 {
+		b.WriteByte('/')
+	}
 	return fmt.Sprintf("bucket %s, keys %s: %v", b.String(), keyRange(e.Lo, e.Hi), e.Err)
 }
 
@@ -278,7 +281,7 @@ func (c *checker) account() {
 	var free uint64
 	take := func(e freelist.Extent, what string) {
 		if !c.mark(e.Start, e.Len) {
-			c.report(page.Corrupt(e.Start, 0, "%d pages from there on are %s, but some are in use", e.Len, what))
+			c.report(page.Corrupt(e.Start, 0, "%s %s, but also in use", pagesFrom(e.Len), what))
 		}
 	}
 	for _, p := range s.chain {
@@ -313,7 +316,15 @@ func (c *checker) leaks(hwm page.ID) {
 			id++
 		}
 		if id > start {
-			c.report(page.Corrupt(start, 0, "%d pages from there on are neither in use nor free", id-start))
+			c.report(page.Corrupt(start, 0, "%s neither in use nor free", pagesFrom(uint64(id-start))))
 		}
 	}
+}
+
+// pagesFrom begins a sentence about n pages from one on that is named before it.
+func pagesFrom(n uint64) string {
+	if n == 1 {
+		return "it is"
+	}
+	return fmt.Sprintf("%d pages from there on are", n)
 }

@@ -153,7 +153,7 @@ func (s *survey) writes(reopen func() (*folio.DB, error)) error {
 	s.wrong = append(s.wrong, s.spread(after)...)
 	found, err := checkErrors(s.db)
 	for _, e := range found {
-		if strings.Contains(e.Error(), "some are in use") || strings.Contains(e.Error(), "twice") {
+		if strings.Contains(e.Error(), "but also in use") || strings.Contains(e.Error(), "twice") {
 			err = errors.Join(err, fmt.Errorf("a change made damage: %w", e))
 		}
 	}

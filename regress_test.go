@@ -50,6 +50,27 @@ func TestOpenErrorsCompare(t *testing.T) {
 	require.True(t, os.IsNotExist(err), "%v", err)
 }
 
+// TestCheckErrorOfRoot: what Check says of the top level names it, and of one page speaks of
+// one.
+func TestCheckErrorOfRoot(t *testing.T) {
+	in := caseFile(t, func(tx *folio.Tx) { numbers(tx, "a page of its own, all in all", 50, "a") }).wreck(top)
+	disk := foliotest.NewDisk()
+	disk.Put("db", in.content)
+	db, err := folio.OpenFS(disk, "db", 0o600, nil)
+	require.NoError(t, err)
+	defer db.Close()
+	var found []string
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		for err := range tx.Check() {
+			found = append(found, err.Error())
+		}
+		return nil
+	}))
+	require.Len(t, found, 2)
+	require.Contains(t, found[0], "bucket /, keys from the first to the last: ")
+	require.Contains(t, found[1], ": it is neither in use nor free")
+}
+
 // TestCopyFileIsDurable: a copy gets its name when all of it is on the disk, and its name is
 // on the disk when CopyFile returns.
 func TestCopyFileIsDurable(t *testing.T) {
