@@ -11,9 +11,9 @@ import (
 
 // Limits of keys, values and buckets.
 const (
-	// MaxKeySize is the longest key in bytes.
+	// MaxKeySize is the longest key in bytes: 32,768.
 	MaxKeySize = btree.MaxKeySize
-	// MaxValueSize is the longest value in bytes.
+	// MaxValueSize is the longest value in bytes: 2,147,483,647, one less than 2 GiB.
 	MaxValueSize = btree.MaxValueSize
 	// MaxBucketDepth is how deep buckets may be nested.
 	MaxBucketDepth = 4096
@@ -63,6 +63,11 @@ type Options struct {
 	// PageSize is the page size in bytes of a file that is created: a power of
 	// two from 4096, the default, to 65536. An existing file has the size it was
 	// created with; opening it with another PageSize is an error.
+	//
+	// A value that takes more than a quarter of a page with its key, 1 KiB of 4, lies
+	// in pages of its own, and so does a key of more than an eighth. Many values a
+	// little longer than that make the file large: 20,000 of 1300 bytes take 83 MB with
+	// pages of 4 KiB, and 27 MB with pages of 16 KiB.
 	PageSize int
 
 	// InitialSize is the size in bytes that a created file gets at once, so that

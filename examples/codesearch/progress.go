@@ -63,10 +63,10 @@ func number[T int | uint64](n T) string {
 	return s
 }
 
-// size formats a number of bytes.
+// size formats a number of bytes as kvctl does.
 func size(n int64) string {
-	if n < 1e6 {
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	if n < 1<<20 {
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
