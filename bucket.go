@@ -37,7 +37,7 @@ type Bucket struct {
 	tree     btree.Tree
 	parent   *Bucket // nil: the root
 	name     []byte
-	recent   atomic.Pointer[Bucket] // opened last: may be gone, or in another bucket
+	recent   atomic.Pointer[Bucket] // opened last: may be gone, or in another bucket; atomic as handles are
 	sequence uint64
 	depth    int32
 	changed  bool // sequence or children: something but the tree is to be flushed
@@ -163,8 +163,9 @@ func (b *Bucket) Put(key, value []byte) error {
 
 // Reserve sets the value of key to n bytes and returns them, to be filled in
 // place: an encoder can write there directly. They are undefined before, and may
-// be written until the next change of the database. Errors are those of Put; a
-// negative n is ErrValueTooLarge, as one beyond MaxValueSize is.
+// be written until the next change of the database or the next savepoint, Nested among
+// them: what is written later can survive going back to it, or be lost. Errors are those
+// of Put; a negative n is ErrValueTooLarge, as one beyond MaxValueSize is.
 func (b *Bucket) Reserve(key []byte, n int) ([]byte, error) {
 	if err := b.changeable(); err != nil {
 		return nil, err
@@ -211,10 +212,11 @@ func (b *Bucket) Delete(key []byte) error {
 }
 
 // DeleteRange removes the keys in [lo, hi) and returns how many there were; nil
-// is unbounded. If lo is not before hi there are none, which is no error. Pages that go
-// as a whole are not read. If there is a nested bucket in the range, nothing is removed
-// and the error is ErrIncompatibleValue. Other errors are those of every change (see
-// Bucket: ErrTxClosed, ErrTxNotWritable and others).
+// is unbounded. If lo is not before hi there are none, which is no error. Leaves that go
+// as a whole are not read, unless they have long keys or values, whose pages are to be
+// freed as well. If there is a nested bucket in the range, nothing is removed and the
+// error is ErrIncompatibleValue. Other errors are those of every change (see Bucket:
+// ErrTxClosed, ErrTxNotWritable and others).
 func (b *Bucket) DeleteRange(lo, hi []byte) (n uint64, err error) {
 	if err := b.changeable(); err != nil {
 		return 0, err

@@ -145,8 +145,11 @@ func (c *Cursor) At(i uint64) (key, value []byte) {
 }
 
 // Delete removes the key that the cursor is on. Next then returns the key behind
-// it. On a nested bucket it returns ErrIncompatibleValue; on no key it does
-// nothing. Other errors are those of every change (see Bucket).
+// it. Where Next or Prev has returned nil, the cursor is still on the last or the first
+// key, and Delete removes that. On a nested bucket it returns ErrIncompatibleValue. On no
+// key it does nothing: on a new cursor, where Seek found none, and after a Delete until
+// the next move, even if the same key has been put again. Other errors are those of every
+// change (see Bucket).
 func (c *Cursor) Delete() error {
 	if err := c.bucket.changeable(); err != nil {
 		return err

@@ -41,7 +41,8 @@
 //
 // Any number of read-only transactions run beside one writable transaction. Nobody
 // waits for readers, and readers wait for nobody. A transaction, and all that
-// belongs to it, is used by one goroutine at a time.
+// belongs to it, is used by one goroutine at a time, a read-only one too: each goroutine
+// can have its own, which costs little.
 //
 // # Processes
 //
@@ -65,4 +66,11 @@
 // Damage, and faults of the disk, end View and Update with an error that wraps
 // [ErrCorrupt] or [ErrFault] and names the page; see Tx.Err for transactions begun
 // by hand. No content of a file makes folio panic, or read outside of the file.
+//
+// What leaves the function given to View or Update early is a panic, which folio catches.
+// A function that recovers from it finds nothing in its transaction any more: Bucket
+// returns nil. In a transaction begun by hand faults are caught in folio's own calls only:
+// to read a slice that it has returned, when the file was cut off meanwhile or the disk
+// fails, ends the process, as it does in goroutines that View and Update know nothing of.
+// Copy what must survive that.
 package folio

@@ -44,10 +44,12 @@ var (
 )
 
 // Errors of opening and of using a database. They are returned as they are and
-// may be compared with ==.
+// may be compared with ==, but for ErrTimeout.
 var (
 	// ErrTimeout means that another process, or another Open, had the file in a way
-	// that does not go with Options.Sharing, for longer than Options.Timeout.
+	// that does not go with Options.Sharing, for longer than Options.Timeout. It comes
+	// wrapped, with the reason, where an open with ReadOnly had to wait because the
+	// file cannot be shared: use errors.Is.
 	ErrTimeout = errors.New("timeout: the file is in use by another process")
 	// ErrDatabaseNotOpen means that the database has been closed.
 	ErrDatabaseNotOpen = errors.New("database not open")

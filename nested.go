@@ -13,11 +13,8 @@ import (
 )
 
 // Bucket returns the nested bucket name, or nil if there is none, or if the transaction
-// has ended.
-//
-// Programs go the way from the top for each key that they look up, so a bucket
-// remembers the one that was opened last in it. In a reader, several goroutines may get
-// the same one, which does not change.
+// has ended. Opening the one that was opened last in b again is cheap: programs go the way
+// from the top for each key that they look up.
 func (b *Bucket) Bucket(name []byte) *Bucket {
 	c := b.recent.Load()
 	if c == nil || c.gone || c.parent != b || !bytes.Equal(c.name, name) {

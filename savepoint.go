@@ -168,7 +168,10 @@ func (tx *Tx) dropSavepoints(n int) {
 // Nested calls fn as a transaction within the transaction: if fn returns nil, what it
 // has done is part of tx, and if it returns an error or panics, it is undone and
 // Nested does the same, and tx can go on. fn gets tx itself; it must neither commit
-// it nor roll it back. Nested calls nest.
+// it nor roll it back. Nested calls nest. Savepoints made in fn are released when it ends.
+// If fn goes back to one made before, what Nested would keep or undo is gone, and it
+// returns ErrSavepointReleased. Other errors are those of Savepoint, ErrTxNotWritable in
+// a read-only transaction among them.
 func (tx *Tx) Nested(fn func(*Tx) error) (err error) {
 	sp, err := tx.Savepoint()
 	if err != nil {
