@@ -96,6 +96,10 @@ type Options struct {
 	// MaxDirty is how many bytes of changed pages a write transaction keeps in
 	// memory. When there are more, they are written to the file early. Zero stands
 	// for 64 MiB.
+	//
+	// In a transaction that has written pages early, Get copies what it returns. Once it has
+	// used a cursor or an iterator, what it has written early stays as it is to its end, and
+	// each page that it changes again takes new room in the file.
 	MaxDirty int64
 
 	// OnSlowReader, if it is set, is called after a commit while a read transaction
