@@ -132,6 +132,11 @@ func (db *DB) openFile(mode os.FileMode, wait func() error) (created bool, err e
 			return false, err
 		}
 		db.file = vfs.FromOSFile(f)
+		if info, err := f.Stat(); err != nil {
+			return false, err
+		} else if err := vfs.CheckMode(db.path, info.Mode()); err != nil {
+			return false, err
+		}
 		return false, db.share(wait)
 	}
 	for {

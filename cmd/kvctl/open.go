@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/vfs"
 )
 
 // isFile refuses what cannot be read at all, with an error that says so.
@@ -32,8 +33,8 @@ func regularFile(path string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fail(exitError, "%s: not a regular file: copy what is in it into one first", path)
+	if err == nil {
+		err = vfs.CheckMode(path, info.Mode())
 	}
 	return info, err
 }

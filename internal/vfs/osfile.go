@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io/fs"
 	"math"
 	"os"
@@ -13,11 +14,30 @@ import (
 type osFS struct{}
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+	// Before it is opened: with a pipe, that would wait for its other end.
+	if info, err := os.Stat(name); err == nil {
+		if err := CheckMode(name, info.Mode()); err != nil {
+			return nil, err
+		}
+	}
 	f, err := os.OpenFile(name, flag, perm)
 	if err != nil {
 		return nil, err
 	}
 	return &osFile{f: f}, nil
+}
+
+// errNotRegular is for what has a name, but cannot be read and written like a file.
+var errNotRegular = errors.New("not a regular file: copy what is in it into one first")
+
+// CheckMode returns an error if a file of that mode is a pipe, a socket or a device.
+// Of directories the system says so itself; and what Windows calls irregular, such as
+// files that are kept elsewhere, can be a file all the same.
+func CheckMode(name string, mode fs.FileMode) error {
+	if mode&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice|fs.ModeCharDevice) != 0 {
+		return &fs.PathError{Op: "open", Path: name, Err: errNotRegular}
+	}
+	return nil
 }
 
 func (osFS) Publish(tmp, name string) error {

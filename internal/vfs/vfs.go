@@ -17,7 +17,8 @@ var errRange = errors.New("offset or length out of range")
 
 // FS opens and names files. All methods may be called concurrently.
 type FS interface {
-	// OpenFile opens a file as os.OpenFile does. O_APPEND is not supported.
+	// OpenFile opens a file as os.OpenFile does. O_APPEND is not supported, nor is
+	// what CheckMode refuses.
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	// Publish gives the file tmp the name name, atomically, and takes the name
 	// tmp away. It returns an error that is fs.ErrExist, and changes nothing,
