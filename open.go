@@ -150,7 +150,7 @@ func (db *DB) openFile(mode os.FileMode, wait func() error) (created bool, err e
 			case errors.Is(createErr, fs.ErrExist):
 				continue // somebody else was faster
 			case !errors.Is(createErr, fs.ErrNotExist): // else err says it better
-				err = createErr
+				err = db.cannotCreate(createErr)
 			}
 		}
 		if err != nil {
@@ -214,7 +214,9 @@ func (db *DB) create(path string, mode os.FileMode) error {
 		return err
 	}
 	m0, m1 := db.firstMetas()
-	err = errors.Join(writeFirst(f, m0, 0), writeFirst(f, m1, 1))
+	if err = writeFirst(f, m0, 0); err == nil {
+		err = writeFirst(f, m1, 1)
+	}
 	if err == nil && !bugs.On(bugs.CreateUnsynced) {
 		err = f.Sync()
 	}
@@ -230,6 +232,22 @@ func (db *DB) create(path string, mode os.FileMode) error {
 		return nil
 	}
 	return db.fs.SyncDir(filepath.Dir(path))
+}
+
+// cannotCreate names the file that was to be created in an error about the one that it
+// was made of, whose name means nothing to anybody.
+func (db *DB) cannotCreate(err error) error {
+	var file *fs.PathError
+	var link *os.LinkError
+	if errors.As(err, &file) {
+		err = file.Err
+	} else if errors.As(err, &link) {
+		err = link.Err
+	}
+	if vfs.IsNoSpace(err) {
+		err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return &fs.PathError{Op: "create", Path: db.path, Err: err}
 }
 
 // followLinks returns where a symbolic link at path leads, which need not exist.
@@ -259,11 +277,12 @@ func (db *DB) initInPlace() error {
 		m    *meta.Meta
 		slot int
 	}{{m1, 1}, {m0, 0}} {
-		if err := writeFirst(db.file, m.m, m.slot); err != nil {
-			return err
+		err := writeFirst(db.file, m.m, m.slot)
+		if err == nil {
+			err = db.file.Sync()
 		}
-		if err := db.file.Sync(); err != nil {
-			return err
+		if err != nil {
+			return db.cannotCreate(err)
 		}
 	}
 	return nil

@@ -3,6 +3,8 @@ package folio_test
 // What cannot be opened as a file, and files that cannot be created.
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/vfs"
+	"github.com/foliodb/folio/internal/vfs/faultfs"
 )
 
 // TestNoRegularFile: a pipe would be waited for, and a device can be written to before
@@ -34,4 +38,46 @@ func TestNoRegularFile(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, db.Close())
 	}
+}
+
+// TestCannotCreate: an error of a creation names the file that the program has named,
+// once, and is what the program can ask for.
+func TestCannotCreate(t *testing.T) {
+	for _, op := range []faultfs.Op{faultfs.Open, faultfs.Write, faultfs.Sync, faultfs.Publish} {
+		for _, cause := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG, unix.EROFS, unix.EACCES} {
+			path := filepath.Join(t.TempDir(), "db")
+			var err error = &fs.PathError{Op: "write", Path: path + ".new-0123456789abcdef", Err: cause}
+			nth, says := 1, "create "+path+": "+cause.Error()
+			switch op {
+			case faultfs.Open:
+				nth = 2 // the first is of the file itself, which is not there
+			case faultfs.Publish:
+				err = &os.LinkError{Op: "publish", Old: path + ".new-0123456789abcdef", New: path, Err: cause}
+			}
+			noSpace := vfs.IsNoSpace(cause)
+			if noSpace {
+				says = "create " + path + ": " + folio.ErrNoSpace.Error() + ": " + cause.Error()
+			}
+			plan := faultfs.NewPlan(faultfs.Fault{Op: op, Nth: nth, Err: err})
+			_, err = folio.OpenFS(faultfs.Wrap(vfs.OS(), plan), path, 0o600, nil)
+			require.EqualError(t, err, says)
+			require.ErrorIs(t, err, cause)
+			require.Equal(t, noSpace, errors.Is(err, folio.ErrNoSpace))
+			require.Equal(t, cause == unix.EACCES, os.IsPermission(err))
+			names, err := os.ReadDir(filepath.Dir(path))
+			require.NoError(t, err)
+			require.Empty(t, names)
+		}
+	}
+}
+
+// TestCannotCreateInPlace: the same of an empty file that is there.
+func TestCannotCreateInPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	err := error(&fs.PathError{Op: "write", Path: path, Err: unix.ENOSPC})
+	plan := faultfs.NewPlan(faultfs.Fault{Op: faultfs.Write, Err: err})
+	_, err = folio.OpenFS(faultfs.Wrap(vfs.OS(), plan), path, 0o600, nil)
+	require.ErrorIs(t, err, folio.ErrNoSpace)
+	require.EqualError(t, err, "create "+path+": no space left for the file: no space left on device")
 }
