@@ -85,7 +85,8 @@ func (db *DB) findSecond(b []byte) (*meta.Meta, error) {
 // unfinished tells whether the file can be one in which a crash cut initInPlace
 // off, or a sync of it failed: nothing is in it but what may be the second meta, or a
 // part of that, in the cache if not on the disk. A database whose metas are damaged must
-// not be taken for one.
+// not be taken for one, nor a file of somebody else's: zeros alone are no longer than
+// what would have been created.
 func (db *DB) unfinished() (bool, error) {
 	size, err := db.file.Size()
 	if err != nil || size > page.NumMetas*page.MaxSize {
@@ -95,14 +96,29 @@ func (db *DB) unfinished() (bool, error) {
 	if _, err := db.file.ReadAt(b, 0); err != nil && err != io.EOF {
 		return false, err
 	}
-	zero := func(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
-	for ps := page.MinSize; ps <= page.MaxSize; ps *= 2 {
+	if zero(b) {
+		return len(b) <= page.NumMetas*db.opts.pageSize(), nil
+	}
+	for ps := page.MinSize; ps < len(b) && ps <= page.MaxSize; ps *= 2 {
 		end := min(ps+meta.Size, len(b))
-		if len(b) <= page.NumMetas*ps && zero(b[:min(ps, end)]) && zero(b[end:]) {
+		if len(b) <= page.NumMetas*ps && zero(b[:ps]) && partOfMeta(b[ps:end]) && zero(b[end:]) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+func zero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
+// partOfMeta tells whether b can be a meta of which a part was not written: those bytes
+// are zero.
+func partOfMeta(b []byte) bool {
+	for i := range min(len(b), len(meta.Magic)) {
+		if b[i] != 0 && b[i] != meta.Magic[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // readMeta reads the meta at byte off, in slot.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/foliodb/folio/internal/foliotest"
 	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/internal/vfs/faultfs"
+	"github.com/foliodb/folio/meta"
 )
 
 func openNew(t *testing.T) *folio.DB {
@@ -242,5 +244,37 @@ func TestBatchDurability(t *testing.T) {
 		}
 		wg.Wait()
 		require.Greater(t, db.Stats().Flushes, before)
+	}
+}
+
+// TestForeignZeros: what begins with zeros is taken for a creation that was cut off only
+// if it can be one. All else is somebody's.
+func TestForeignZeros(t *testing.T) {
+	magic := string(meta.Magic[:])
+	for _, c := range []struct {
+		content  string
+		pageSize int
+		ours     bool
+	}{
+		{strings.Repeat("\x00", 2*4096), 0, true},
+		{strings.Repeat("\x00", 2*4096+1), 0, false},
+		{strings.Repeat("\x00", 2*4096+1), 8192, true},
+		{strings.Repeat("\x00", 100_000), 0, false},
+		{strings.Repeat("\x00", 4096) + magic[:5], 0, true},
+		{strings.Repeat("\x00", 65536) + magic, 0, true},
+		{strings.Repeat("\x00", 4096) + "a letter", 0, false},
+	} {
+		path := filepath.Join(t.TempDir(), "db")
+		require.NoError(t, os.WriteFile(path, []byte(c.content), 0o600))
+		db, err := folio.Open(path, 0o600, &folio.Options{PageSize: c.pageSize})
+		if c.ours {
+			require.NoError(t, err)
+			require.NoError(t, db.Close())
+			continue
+		}
+		require.ErrorIs(t, err, folio.ErrInvalid)
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, c.content, string(content))
 	}
 }

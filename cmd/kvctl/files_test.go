@@ -50,6 +50,24 @@ func TestEmptyFile(t *testing.T) {
 	}
 }
 
+// TestZeros: nor is a file of zeros, which a creation that was cut off can leave.
+func TestZeros(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "t.folio")
+	for _, size := range []int{100, 2 * 4096, 100_000} {
+		if err := os.WriteFile(file, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"put", file, "/b", "k", "v"}, {"del", file, "/b", "k"}, {"get", file, "/b", "k"}} {
+			if code, _, stderr := kvctl(args...); code != exitError || !strings.Contains(stderr, "not a folio file: there are only zeros in it") {
+				t.Errorf("%d, %v: exit %d: %s", size, args, code, stderr)
+			}
+		}
+		if b, err := os.ReadFile(file); err != nil || !bytes.Equal(b, make([]byte, size)) {
+			t.Error("the file was changed", len(b), err)
+		}
+	}
+}
+
 // TestSalvageNothing: where nothing can be saved, salvage does not advise salvage.
 func TestSalvageNothing(t *testing.T) {
 	dir := t.TempDir()

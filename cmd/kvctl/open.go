@@ -3,12 +3,14 @@ package main
 // This file is responsible for opening files and finding buckets in them.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
 
 	"github.com/foliodb/folio"
+	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/vfs"
 )
 
@@ -39,11 +41,20 @@ func regularFile(path string) (fs.FileInfo, error) {
 	return info, err
 }
 
-// existing is regularFile for what must be a database already.
+// existing is regularFile for what must be a database already. Of what a creation that
+// was cut off can leave, the library would make one.
 func existing(path string) (fs.FileInfo, error) {
 	info, err := regularFile(path)
-	if err == nil && info.Size() == 0 {
-		err = fail(exitError, "%s: not a folio file: it is empty: is this the right file?", path)
+	if err != nil || info.Size() > page.NumMetas*page.MaxSize {
+		return info, err
+	}
+	b, err := os.ReadFile(path)
+	if err == nil && len(bytes.Trim(b, "\x00")) == 0 {
+		what := "it is empty"
+		if len(b) > 0 {
+			what = "there are only zeros in it"
+		}
+		err = fail(exitError, "%s: not a folio file: %s: is this the right file?", path, what)
 	}
 	return info, err
 }
@@ -67,8 +78,8 @@ func (e *env) openReader(path string) (*folio.DB, error) {
 	return db, cannotOpen(err)
 }
 
-// change opens the file for writing and calls fn with it. A file that is missing or
-// empty becomes a database if create is set, and is left as it is else.
+// change opens the file for writing and calls fn with it. A file that is missing,
+// empty or all zeros becomes a database if create is set, and is left as it is else.
 func (e *env) change(path string, create bool, fn func(*folio.DB) error) error {
 	var own *failure
 	_, err := regularFile(path)
