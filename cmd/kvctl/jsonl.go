@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/foliodb/folio"
 )
 
 // jsonLine is an object: the JSON of its fields.
@@ -41,6 +43,20 @@ func parseJSONL(line []byte) (p pairToLoad, err error) {
 	return p, err
 }
 
+var errNoObject = fail(exitError, `not the JSON of a key: it is no object, such as {"key": "a", "value": "b"}`)
+
+// beginsJSON has room for a path of many names, which nothing else bounds.
+func beginsJSON(line []byte) error {
+	const longest = 2 * escapedJSON * (folio.MaxValueSize + folio.MaxKeySize)
+	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
+		return errNoObject
+	}
+	if int64(len(line)) > longest {
+		return withLimit(folio.ErrValueTooLarge)
+	}
+	return nil
+}
+
 // parseObject returns the fields of an object, which are such as scan prints.
 func parseObject(line []byte) (jsonLine, error) {
 	if !utf8.Valid(line) {
@@ -51,7 +67,7 @@ func parseObject(line []byte) (jsonLine, error) {
 		return nil, fail(exitError, "not the JSON of a key: %v", err)
 	}
 	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
-		return nil, fail(exitError, `not the JSON of a key: it is no object, such as {"key": "a", "value": "b"}`)
+		return nil, errNoObject
 	}
 	r, d := jsonLine{}, json.NewDecoder(bytes.NewReader(line))
 	_, err := d.Token() // the brace; that it is JSON is known

@@ -72,13 +72,13 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 	if f.batch < 1 {
 		return fail(exitError, "--batch %d: it must be 1 or more", f.batch)
 	}
-	parse, err := f.parser(input)
+	form, err := f.lineForm(input)
 	if err != nil {
 		return err
 	}
 	in, total := e.in, int64(-1)
 	if input != "-" {
-		if err := isFile(input); err != nil {
+		if err := isFile(input, "the file to load"); err != nil {
 			return err
 		}
 		opened, err := os.Open(input)
@@ -92,7 +92,7 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 		in = opened
 	}
 	l := loader{
-		update: e.update, path: path, parse: parse, batch: f.batch,
+		update: e.update, path: path, form: form, batch: f.batch,
 		literal: f.literal, from: in, bar: e.bar("loading", total, true),
 	}
 	start := time.Now()
@@ -108,21 +108,53 @@ func (e *env) load(file, bucket, input string, f *loadFlags) error {
 	return nil
 }
 
-// parser returns the function that reads a line.
-func (f *loadFlags) parser(input string) (func([]byte) (pairToLoad, error), error) {
+// lineForm is a format of lines.
+type lineForm struct {
+	parse func(line []byte) (pairToLoad, error)
+	// begins refuses the beginning of a long line that cannot be right, however it goes
+	// on. It need not end.
+	begins func(line []byte) error
+}
+
+func (f *loadFlags) lineForm(input string) (lineForm, error) {
 	format := f.format
 	if format == "" {
 		format = map[string]string{".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}[filepath.Ext(input)]
 	}
 	switch format {
 	case "lines":
-		return func(line []byte) (pairToLoad, error) { return pairToLoad{key: line}, nil }, nil
+		return lineForm{func(line []byte) (pairToLoad, error) { return pairToLoad{key: line}, nil }, beginsKey}, nil
 	case "tsv", "":
-		return f.parseTSV, nil
+		return lineForm{f.parseTSV, beginsTSV}, nil
 	case "jsonl":
-		return parseJSONL, nil
+		return lineForm{parseJSONL, beginsJSON}, nil
 	}
-	return nil, fail(exitError, "there is no format %q: lines, tsv or jsonl", format)
+	return lineForm{}, fail(exitError, "there is no format %q: lines, tsv or jsonl", format)
+}
+
+func beginsKey(line []byte) error {
+	if len(line) > folio.MaxKeySize+len("\r\n") {
+		return withLimit(folio.ErrKeyTooLarge)
+	}
+	return nil
+}
+
+// A byte of a key or value has at most so many in a line: \xNN, and \u00NN.
+const (
+	escapedTSV  = 4
+	escapedJSON = 6
+)
+
+func beginsTSV(line []byte) error {
+	const longestKey = escapedTSV*folio.MaxKeySize + 100 // bytes of a line, also of one of a bucket
+	tab := bytes.IndexByte(line[:min(len(line), longestKey)], '\t')
+	switch {
+	case tab < 0 && len(line) > longestKey:
+		return errNoTab
+	case int64(len(line)) > longestKey+escapedTSV*folio.MaxValueSize:
+		return withLimit(folio.ErrValueTooLarge)
+	}
+	return nil
 }
 
 // pairToLoad is what a line holds.
@@ -135,13 +167,15 @@ type pairToLoad struct {
 // bucketLine is what scan prints of a nested bucket; keys have a tab behind them.
 var bucketLine = regexp.MustCompile(`/  \([0-9,]+ keys?\)$`)
 
+var errNoTab = fail(exitError, "no tab between key and value: --format lines takes whole lines as keys")
+
 func (f *loadFlags) parseTSV(line []byte) (p pairToLoad, err error) {
 	key, value, ok := bytes.Cut(line, []byte("\t"))
 	if !ok && !f.literal && bucketLine.Match(line) {
 		return pairToLoad{bucket: true}, nil
 	}
 	if !ok {
-		return p, fail(exitError, "no tab between key and value: --format lines takes whole lines as keys")
+		return p, errNoTab
 	}
 	if f.literal {
 		return pairToLoad{key: key, value: value}, nil
@@ -160,7 +194,7 @@ func (f *loadFlags) parseTSV(line []byte) (p pairToLoad, err error) {
 type loader struct {
 	update  func(context.Context, *folio.DB, func(*folio.Tx) error) error
 	path    [][]byte
-	parse   func([]byte) (pairToLoad, error)
+	form    lineForm
 	batch   int
 	literal bool
 	from    io.Reader
@@ -210,14 +244,10 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		if l.ctx.Err() != nil {
 			return n, size, false, context.Cause(l.ctx)
 		}
-		line, err := l.in.ReadBytes('\n')
-		if err != nil && err != io.EOF {
+		line, err := l.readLine()
+		if err != nil || len(line) == 0 {
 			return n, size, false, err
 		}
-		if len(line) == 0 {
-			return n, size, false, nil
-		}
-		l.line++
 		size += len(line)
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		if !l.literal {
@@ -226,7 +256,7 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		if len(line) == 0 {
 			continue // an empty line
 		}
-		p, err := l.parse(line)
+		p, err := l.form.parse(line)
 		if err != nil {
 			return n, size, false, err
 		}
@@ -242,6 +272,27 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 	return n, size, true, nil
 }
 
+// readLine returns the next line, with its newline; nothing at the end of the input.
+func (l *loader) readLine() (line []byte, err error) {
+	for {
+		part, err := l.in.ReadSlice('\n')
+		if len(line) == 0 && len(part) > 0 {
+			l.line++
+		}
+		line = append(line, part...)
+		switch err {
+		case bufio.ErrBufferFull:
+		case io.EOF:
+			return line, nil
+		default:
+			return line, err
+		}
+		if err := l.form.begins(line); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // put puts what a line holds into b, or into the bucket below it that the line names.
 func (l *loader) put(tx *folio.Tx, b *folio.Bucket, p *pairToLoad) (err error) {
 	if len(p.key) == 0 {
@@ -252,5 +303,5 @@ func (l *loader) put(tx *folio.Tx, b *folio.Bucket, p *pairToLoad) (err error) {
 			return err
 		}
 	}
-	return b.Put(p.key, p.value)
+	return withLimit(b.Put(p.key, p.value))
 }

@@ -14,8 +14,9 @@ import (
 	"github.com/foliodb/folio/internal/vfs"
 )
 
-// isFile refuses what cannot be read at all, with an error that says so.
-func isFile(path string) error {
+// isFile refuses what cannot be read at all, with an error that says so. What is
+// the file to name instead of a directory.
+func isFile(path, what string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -23,7 +24,7 @@ func isFile(path string) error {
 	case err != nil:
 		return err
 	case info.IsDir():
-		return fail(exitError, "%s: a directory: name the database file in it", path)
+		return fail(exitError, "%s: a directory: name %s in it", path, what)
 	}
 	return nil
 }
@@ -31,7 +32,7 @@ func isFile(path string) error {
 // regularFile returns what the system knows of a file, and refuses what can be no
 // database. Opening a pipe would wait for somebody who writes it.
 func regularFile(path string) (fs.FileInfo, error) {
-	if err := isFile(path); err != nil {
+	if err := isFile(path, "the database file"); err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(path)
@@ -163,11 +164,11 @@ func makeBucket(tx *folio.Tx, path [][]byte) (b *folio.Bucket, err error) {
 		return nil, errTopLevel
 	}
 	if b, err = tx.CreateBucketIfNotExists(path[0]); err != nil {
-		return nil, err
+		return nil, withLimit(err)
 	}
 	for _, name := range path[1:] {
 		if b, err = b.CreateBucketIfNotExists(name); err != nil {
-			return nil, err
+			return nil, withLimit(err)
 		}
 	}
 	return b, nil

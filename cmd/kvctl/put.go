@@ -60,13 +60,49 @@ func (e *env) value(args []string, from string, isHex bool) ([]byte, error) {
 	case len(args) > 0 && from != "":
 		return nil, fail(exitError, "a value and --from: give one of them")
 	case from != "":
-		return os.ReadFile(from)
+		return valueFrom(from)
 	case len(args) == 0:
-		return io.ReadAll(e.in)
+		return readValue(e.in, folio.MaxValueSize)
 	case isHex:
 		return parseHex(args[0])
 	}
 	return []byte(args[0]), nil
+}
+
+// valueFrom returns what is in a file. One that is too long is not read first.
+func valueFrom(path string) ([]byte, error) {
+	if err := isFile(path, "the file with the value"); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > folio.MaxValueSize {
+		return nil, withLimit(fmt.Errorf("%s: %w", path, folio.ErrValueTooLarge))
+	}
+	return readValue(f, folio.MaxValueSize)
+}
+
+// readValue reads up to most bytes. More than that is an error, for it need not end.
+func readValue(r io.Reader, most int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = withLimit(folio.ErrValueTooLarge)
+	}
+	return b, err
+}
+
+// withLimit says of what is too large how large it may be.
+func withLimit(err error) error {
+	switch {
+	case errors.Is(err, folio.ErrKeyTooLarge):
+		return fmt.Errorf("%w: keys and names of buckets have at most %s bytes", err, number(folio.MaxKeySize))
+	case errors.Is(err, folio.ErrValueTooLarge):
+		return fmt.Errorf("%w: values have at most %s bytes", err, number(folio.MaxValueSize))
+	}
+	return err
 }
 
 func put(tx *folio.Tx, path [][]byte, key, value []byte, create bool) error {
@@ -84,7 +120,7 @@ func put(tx *folio.Tx, path [][]byte, key, value []byte, create bool) error {
 		return err
 	}
 	if err := b.Put(key, value); err != nil {
-		return fmt.Errorf("key %s in %s: %w", cut(formatKey(key), 60), formatPath(path), err)
+		return withLimit(fmt.Errorf("key %s in %s: %w", cut(formatKey(key), 60), formatPath(path), err))
 	}
 	return nil
 }
