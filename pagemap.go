@@ -27,8 +27,8 @@ type PageUse struct {
 
 // PageMap calls fn for every page that the transaction sees, in no particular
 // order, until fn returns an error, which it returns. A page that fn is not told
-// of lies below damage, or is lost. It reads and verifies every node, but no long
-// values, and goes on where nodes are damaged. In a writable transaction the map
+// of lies below damage, or is lost. It reads and verifies every node, and the beginning
+// of every long value, not what is in it, and goes on where they are damaged. In a writable transaction the map
 // is of the state before it.
 func (tx *Tx) PageMap(fn func(PageUse) error) (err error) {
 	if tx.db == nil {
@@ -63,7 +63,8 @@ func (m *mapper) tree(h btree.Header, own []byte, depth int) {
 	r := m.tx.read
 	r.verify = VerifyAlways
 	var t btree.Tree
-	t.Init(&checkReader{reader: r}, h, own)
+	reader := &checkReader{reader: r}
+	t.Init(reader, h, own)
 	t.Check(&btree.Checker{
 		Page: func(id page.ID, pages int, _ page.TxID, kind page.Kind) bool {
 			if !m.mark(id, uint64(pages)) {
@@ -76,7 +77,10 @@ func (m *mapper) tree(h btree.Header, own []byte, depth int) {
 			m.emit(PageUse{ID: int(id), Pages: pages, Type: what, Bucket: path})
 			return true
 		},
-		Run: func(page.ID, page.TxID, int) error { return nil },
+		Run: func(id page.ID, birth page.TxID, n int) error {
+			_, err := reader.readRun(id, birth, n, false)
+			return err
+		},
 		Bucket: func(name, payload []byte) {
 			if depth >= MaxBucketDepth {
 				m.emit(PageUse{Bucket: path, Err: page.Corrupt(0, 0, "buckets nested deeper than %d", MaxBucketDepth)})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -64,6 +65,27 @@ func TestZeros(t *testing.T) {
 		}
 		if b, err := os.ReadFile(file); err != nil || !bytes.Equal(b, make([]byte, size)) {
 			t.Error("the file was changed", len(b), err)
+		}
+	}
+}
+
+// TestPagesOfRuns: the beginning of a long value is verified like a page of a tree.
+func TestPagesOfRuns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "t.folio")
+	if code, _, stderr := kvctlIn(strings.Repeat("v", 20_000), "put", file, "/b", "k", "--create"); code != 0 {
+		t.Fatal(stderr)
+	}
+	_, out, _ := kvctl("pages", file, "--kind", "overflow")
+	var id int64
+	if _, err := fmt.Sscan(out[strings.Index(out, "\n"):], &id); err != nil {
+		t.Fatal(err, out)
+	}
+	if err := patch(file, id*4096, func(b []byte) { b[0] ^= 0xff }, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"pages", file, "--kind", "damaged"}, {"pages", file, "--map"}, {"check", file}} {
+		if code, out, stderr := kvctl(args...); code != exitDamaged || !strings.Contains(out, "wrong checksum") && !strings.Contains(out, "!!!!!") {
+			t.Errorf("%v: exit %d: %s%s", args, code, out, stderr)
 		}
 	}
 }

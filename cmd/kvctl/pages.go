@@ -29,7 +29,8 @@ them, a character a page:
 
 ` + legend() + `
 A row that is the same as the one before is left out, with a * in its place. It ends
-with code 3 if anything is damaged, listed or not.`,
+with code 3 if it meets damage, listed or not. Of long values it reads the beginning
+only; kvctl check reads all.`,
 		Example: `  kvctl pages my.folio
   kvctl pages my.folio --kind branch
   kvctl pages my.folio --map
