@@ -92,10 +92,16 @@ func parseObject(line []byte) (jsonLine, error) {
 	return r, err
 }
 
-// isBucket tells whether the line is what scan prints of a bucket.
+// isBucket tells whether the line is what scan prints of a bucket. It is left out, so there
+// must be no value in it.
 func (r jsonLine) isBucket() (is bool, err error) {
 	if v := r["bucket"]; v != nil && json.Unmarshal(v, &is) != nil {
 		return false, fail(exitError, `"bucket" is %s: it must be true or false`, v)
+	}
+	for _, field := range []string{"value", "value_hex"} {
+		if is && r[field] != nil {
+			return false, fail(exitError, `%q beside "bucket": a nested bucket has no value: leave out one of them`, field)
+		}
 	}
 	return is, nil
 }

@@ -48,6 +48,8 @@ func TestJSONLinesRefused(t *testing.T) {
 		`{"key":"k","value_hex":7}`:                      `"value_hex" is 7`,
 		`{"key":"k","value":"v","path":["a"]}`:           `"path" is ["a"]`,
 		`{"key":"k","value":"v","bucket":"x"}`:           `"bucket" is "x"`,
+		`{"key":"k","bucket":true,"value":"v"}`:          `"value" beside "bucket"`,
+		`{"key":"k","bucket":true,"value_hex":""}`:       `"value_hex" beside "bucket"`,
 		`{"key":"k","value":"v"} {"key":"l","value":""}`: `not the JSON of a key`,
 		`["key"]`: `no object`,
 		`{`:       `not the JSON of a key`,
