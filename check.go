@@ -285,7 +285,7 @@ func (c *checker) account() {
 		}
 	}
 	for _, p := range s.chain {
-		take(freelist.Extent{Start: p.ID, Len: uint64(p.Pages)}, "freelist pages")
+		take(freelist.Extent{Start: p.ID, Len: uint64(p.Pages)}, "of the freelist")
 	}
 	for e := range s.list.All() {
 		free += e.Len

@@ -68,7 +68,7 @@ func verifyRun(run []byte, r btree.Ref, fileID uint64, pageSize int) error {
 // span returns the n pages from id on, if the snapshot has them.
 func (r *reader) span(id page.ID, n uint64) ([]byte, error) {
 	if id < page.FirstID || id >= r.highWater || n > uint64(r.highWater-id) {
-		return nil, page.Corrupt(id, 0, "%d pages from there on are not in the file", n)
+		return nil, page.Corrupt(id, 0, "%s not in the file", pagesFrom(n))
 	}
 	b := r.view.Run(id, n)
 	if b == nil {

@@ -90,7 +90,7 @@ type scrubber struct {
 func (s *scrubber) read(b []byte, id page.ID) error {
 	pages := uint64(len(b) / s.tx.db.pageSize)
 	if hwm := s.tx.snap.meta.HighWater; id < page.FirstID || id >= hwm || pages > uint64(hwm-id) {
-		return page.Corrupt(id, 0, "%d pages from there on are not in the file", pages)
+		return page.Corrupt(id, 0, "%s not in the file", pagesFrom(pages))
 	}
 	s.wait(int64(len(b)))
 	p := s.tx.db.pager

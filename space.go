@@ -119,7 +119,7 @@ func headLink(m *meta.Meta) freelist.Link {
 // readLink reads one page, or run, of the chain.
 func readLink(p *pager.Pager, m *meta.Meta, l freelist.Link) (freelist.Page, error) {
 	if l.ID < page.FirstID || l.ID >= m.HighWater || l.Pages == 0 || uint64(l.Pages) > uint64(m.HighWater-l.ID) {
-		return freelist.Page{}, page.Corrupt(l.ID, page.KindFreelist, "%d pages from there on are not in the file", l.Pages)
+		return freelist.Page{}, page.Corrupt(l.ID, page.KindFreelist, "%s not in the file", pagesFrom(uint64(l.Pages)))
 	}
 	b := make([]byte, int(l.Pages)*int(m.PageSize))
 	if err := p.ReadAt(b, l.ID); err != nil {

@@ -75,3 +75,57 @@ func TestValueTooLarge(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }
+
+// TestMessages: errors name what is meant, and say what to do.
+func TestMessages(t *testing.T) {
+	dir := t.TempDir()
+	file, none := filepath.Join(dir, "t.folio"), filepath.Join(dir, "none")
+	for _, args := range [][]string{{"put", file, "/b/deep", "k", "v", "--create"}, {"put", file, "/b", "a", "v"}} {
+		if code, _, stderr := kvctl(args...); code != 0 {
+			t.Fatal(stderr)
+		}
+	}
+	long := strings.Repeat("k", folio.MaxKeySize+1)
+	for _, c := range []struct {
+		code int
+		says string
+		args []string
+	}{
+		{exitError, "key too large: keys and names of buckets have at most 32,768 bytes", []string{"put", file, "/b", long, "v"}},
+		{exitError, "key too large: keys and names of buckets have at most 32,768 bytes", []string{"put", file, "/" + long, "k", "v", "--create"}},
+		{exitError, "an empty name in the bucket path", []string{"scan", file, "/b//deep"}},
+		{exitNotFound, none + ": no such file: --create makes it", []string{"put", none, "/b", "k", "v"}},
+		{exitNotFound, none + ": no such file\n", []string{"del", none, "/b", "k"}},
+		{exitNotFound, "there is no bucket /c: --create makes it", []string{"put", file, "/c", "k", "v"}},
+		{exitError, "the name of the file is empty", []string{"info", ""}},
+		{exitError, "the name of the file is empty", []string{"put", "", "/b", "k", "v", "--create"}},
+		{exitNotFound, "/b is a bucket", []string{"get", file, "/", "b"}},
+		{exitNotFound, "/b/deep is a bucket: nothing has been deleted: --bucket", []string{"del", file, "/b", "a", "deep"}},
+		{exitError, "/b/deep is a bucket: nothing has been deleted: --bucket", []string{"del", file, "/b", "--all"}},
+		{exitError, "/b/deep is a bucket: nothing has been deleted: --bucket", []string{"del", file, "/b", "--prefix", "d"}},
+	} {
+		if code, _, stderr := kvctl(c.args...); code != c.code || !strings.Contains(stderr, c.says) {
+			t.Errorf("%.80v: exit %d: %.200s", c.args, code, stderr)
+		}
+	}
+	if _, out, _ := kvctl("count", file, "/b"); out != "2\n" {
+		t.Error(out)
+	}
+}
+
+// TestLoadFailed: a commit that fails is not the fault of its last line.
+func TestLoadFailed(t *testing.T) {
+	l := loader{line: 5, done: 1}
+	full := errors.New("full")
+	for read, want := range map[bool]string{
+		false: "line 5: full: 1 key before it is in the file",
+		true:  "committing lines 2 to 5: full: 1 key before them is in the file",
+	} {
+		if err := l.failed(full, 2, read); err.Error() != want {
+			t.Error(err)
+		}
+	}
+	if err := l.failed(full, 6, false); err.Error() != "after line 5: full: 1 key up to it is in the file" {
+		t.Error(err)
+	}
+}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/foliodb/folio"
@@ -82,7 +84,7 @@ func (e *env) delKeys(tx *folio.Tx, path [][]byte, keys []string, isHex bool) er
 			return err
 		}
 		if b.Bucket(key) != nil {
-			return fail(exitError, "%s is a bucket: --bucket deletes buckets", formatPath(append(path, key)))
+			return fail(exitNotFound, "%s is a bucket: nothing has been deleted: --bucket deletes buckets", formatPath(append(path, key)))
 		}
 		if b.Get(key) == nil {
 			return fail(exitNotFound, "there is no key %s in %s: nothing has been deleted", formatKey(key), formatPath(path))
@@ -104,9 +106,22 @@ func (e *env) delRange(tx *folio.Tx, path [][]byte, r *rangeFlags) error {
 		return err
 	}
 	n, err := b.DeleteRange(lo, hi)
+	if errors.Is(err, folio.ErrIncompatibleValue) {
+		return fail(exitError, "%s is a bucket: nothing has been deleted: --bucket deletes buckets", formatPath(append(path, bucketIn(b, lo, hi))))
+	}
 	if err != nil {
 		return fmt.Errorf("deleting from %s: %w", formatPath(path), err)
 	}
 	fmt.Fprintf(e.out, "%s deleted\n", plural(n, "key"))
+	return nil
+}
+
+// bucketIn returns the name of the first nested bucket in [lo, hi).
+func bucketIn(b *folio.Bucket, lo, hi []byte) []byte {
+	for name := range b.Buckets() {
+		if bytes.Compare(name, lo) >= 0 && (hi == nil || bytes.Compare(name, hi) < 0) {
+			return name
+		}
+	}
 	return nil
 }

@@ -214,24 +214,42 @@ func (l *loader) run(db *folio.DB) error {
 	defer stop()
 	l.ctx, l.in = ctx, patientInput(ctx, l.from)
 	for more := true; more; {
-		n, size := 0, 0
+		n, size, first, read := 0, 0, l.line+1, false
 		err := l.update(ctx, db, func(tx *folio.Tx) (err error) {
 			n, size, more, err = l.transaction(tx)
+			read = err == nil
 			return err
 		})
 		if err != nil {
 			if ctx.Err() != nil {
 				return fmt.Errorf("%w: %s of the input are in the file", context.Cause(ctx), plural(l.done, "key"))
 			}
-			if l.line > 0 {
-				return fmt.Errorf("line %d: %w: %s before it are in the file", l.line, err, plural(l.done, "key"))
-			}
-			return err
+			return l.failed(err, first, read)
 		}
 		l.done += n
 		_ = l.bar.Add(size) // only looks
 	}
 	return nil
+}
+
+// failed says where an error met us, in a transaction that begins with line first: at the
+// last line, or, if all had been read, in the commit of them.
+func (l *loader) failed(err error, first int, read bool) error {
+	if l.line == 0 {
+		return err
+	}
+	where, before := fmt.Sprintf("line %d", l.line), "before it"
+	switch {
+	case l.line < first:
+		where, before = "after "+where, "up to it"
+	case read:
+		where, before = fmt.Sprintf("committing lines %d to %d", first, l.line), "before them"
+	}
+	is := "are"
+	if l.done == 1 {
+		is = "is"
+	}
+	return fmt.Errorf("%s: %w: %s %s %s in the file", where, err, plural(l.done, "key"), before, is)
 }
 
 // transaction puts up to a batch of lines, and tells whether there are more.

@@ -19,8 +19,10 @@ import (
 func isFile(path, what string) error {
 	info, err := os.Stat(path)
 	switch {
+	case path == "":
+		return fail(exitError, "the name of the file is empty: is a variable not set?")
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(exitNotFound, "%s: no such file", path)
+		return fail(exitNotFound, "%s: %w", path, errNoFile)
 	case err != nil:
 		return err
 	case info.IsDir():
@@ -28,6 +30,8 @@ func isFile(path, what string) error {
 	}
 	return nil
 }
+
+var errNoFile = errors.New("no such file")
 
 // regularFile returns what the system knows of a file, and refuses what can be no
 // database. Opening a pipe would wait for somebody who writes it.

@@ -43,9 +43,13 @@ durable.
 			if err != nil {
 				return err
 			}
-			return e.change(args[0], create, func(db *folio.DB) error {
+			err = e.change(args[0], create, func(db *folio.DB) error {
 				return e.update(context.Background(), db, func(tx *folio.Tx) error { return put(tx, path, key, value, create) })
 			})
+			if errors.Is(err, errNoFile) || errors.Is(err, errNoBucket) {
+				err = fmt.Errorf("%w: --create makes it", err)
+			}
+			return err
 		},
 	}
 	c.Flags().BoolVar(&isHex, "hex", false, "the key and the value are hex digits, with 0x before them or without")
@@ -112,9 +116,6 @@ func put(tx *folio.Tx, path [][]byte, key, value []byte, create bool) error {
 		b, err = makeBucket(tx, path)
 	} else {
 		b, err = bucketAt(tx, path)
-		if errors.Is(err, errNoBucket) {
-			err = fmt.Errorf("%w: --create makes it", err)
-		}
 	}
 	if err != nil {
 		return err

@@ -101,12 +101,12 @@ func parsePath(s string) (path [][]byte, err error) {
 			end++
 		}
 		end = min(end, len(s))
+		if end == 0 {
+			return nil, fail(exitError, `an empty name in the bucket path: write \/ for a slash that is part of a name`)
+		}
 		name, err := parseKey(s[:end], false)
 		if err != nil {
 			return nil, err
-		}
-		if len(name) == 0 {
-			return nil, fail(exitError, `an empty name in the bucket path: write \/ for a slash that is part of a name`)
 		}
 		path = append(path, name)
 		s = strings.TrimPrefix(s[end:], "/")
