@@ -16,7 +16,7 @@ func (e *env) readersCmd() *cobra.Command {
 		Short: "List who has a file open, and which snapshots are being read",
 		Long: `Readers lists the processes that have a file open, this one left out, and the snapshots
 that they read. A snapshot keeps the pages that were freed after it: that is what it
-retains, as of the newest commit. A reader that is open for long makes the file grow.
+retains, with what newer ones do, as of the newest commit. A reader that is open for long makes the file grow.
 
   open for   how long the process has had the file open; there is a line for each
              time that it has opened it
