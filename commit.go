@@ -61,6 +61,7 @@ type commit struct {
 	returned               []freelist.Extent // taken and not needed: spilled pages given up again, places for moves
 	freed                  []freelist.Extent // pages of the base that it does not need
 	forgetAt               int               // entries of both at which they are joined (spill.go)
+	looked                 int               // entries of the store's freed that giveBackOwn has seen (spill.go)
 	stats                  TxStats
 	next                   *snapshot
 }

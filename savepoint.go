@@ -62,6 +62,7 @@ func (g *group) rewind(db *DB, m txMark) {
 // which the transaction has given up, and stay as they are until it has ended.
 func (g *group) rewindSpilled(m txMark) {
 	c := g.out
+	c.looked = min(c.looked, m.freed)
 	taken, returned := freelist.Net(c.taken[m.out.taken:], c.returned[m.out.returned:])
 	if g.store.shown {
 		// Nothing was returned: a savepoint keeps spill from doing so.

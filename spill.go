@@ -47,14 +47,16 @@ func (tx *Tx) spill() error {
 	}
 	c := g.out
 	c.txid, c.spilled = tx.id, true
-	own := tx.id // what the transaction has written itself and given up since
-	if len(tx.savepoints) > 0 || c.s.shown {
-		own++ // may have to come back
+	from, own := tx.start.freed, tx.id // what the transaction has written itself and given up since
+	stays := len(tx.savepoints) > 0 || c.s.shown
+	if stays { // it may have to come back: a look at what is new is all
+		from, own = max(from, c.looked), tx.id+1
 	}
-	if err := c.giveBackOwn(tx.start.freed, own); err != nil {
+	if err := c.giveBackOwn(from, own); err != nil {
 		return err
 	}
-	if own == tx.id {
+	c.looked = len(c.s.freed)
+	if !stays {
 		c.forgetReturned(tx.start.out)
 	}
 	root := tx.root.tree.Header()
