@@ -101,7 +101,8 @@ func (tx *Tx) faulted(r any) error {
 }
 
 // guarded runs a lookup. In a View or an Update the fault handling is already
-// there for all of it.
+// there for all of it, but for goroutines that its function begins: to look who calls
+// would cost each lookup more than it takes.
 func (tx *Tx) guarded(fn func()) {
 	if tx.managed {
 		fn()
