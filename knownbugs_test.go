@@ -518,7 +518,7 @@ func TestSizeBoundaries(t *testing.T) {
 		}
 		keys := around(3, ps/16, ps/8)
 		keys = append(keys, folio.MaxKeySize-1, folio.MaxKeySize)
-		values := around(2, ps/4-30, ps/4-10, ps-48, ps, 2*ps-48, 64<<10, 128<<10)
+		values := around(2, ps/4-30, ps/4-10, ps/2-38, ps/2-34, ps/2-16, ps-48, ps, 2*ps-48, 64<<10, 128<<10)
 		require.NoError(t, db.Update(func(tx *folio.Tx) error {
 			b, bm := crashBucket(tx, m, "b")
 			put := func(key string, n int) {

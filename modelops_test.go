@@ -124,7 +124,7 @@ func (r *modelRun) value(n uint32) []byte {
 	case 0:
 		size = 0
 	case 1, 2:
-		size = ps/4 - 40 + i%60 // about where values go to runs
+		size = ps/2 - 64 + i%60 // about where values go to runs
 	case 3:
 		size = ps/2 + i%(4*ps)
 	case 4:
@@ -132,7 +132,7 @@ func (r *modelRun) value(n uint32) []byte {
 			size = 60000 + i%200000
 		}
 	case 5, 6:
-		size = i % (ps / 4)
+		size = i % (ps / 2)
 	}
 	v := make([]byte, size)
 	for j := range v {

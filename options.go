@@ -64,10 +64,10 @@ type Options struct {
 	// two from 4096, the default, to 65536. An existing file has the size it was
 	// created with; opening it with another PageSize is an error.
 	//
-	// A value that takes more than a quarter of a page with its key, 1 KiB of 4, lies
-	// in pages of its own, and so does a key of more than an eighth. Many values a
-	// little longer than that make the file large: 20,000 of 1300 bytes take 83 MB with
-	// pages of 4 KiB, and 27 MB with pages of 16 KiB.
+	// A value that takes more than half of a page with its key, 2 KiB of 4, lies in
+	// pages of its own, and so does a key of more than an eighth. Many values a
+	// little longer than that make the file large: 20,000 of 2100 bytes take 83 MB with
+	// pages of 4 KiB, and 52 MB with pages of 16 KiB.
 	PageSize int
 
 	// InitialSize is the size in bytes that a created file gets at once, so that

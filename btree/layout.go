@@ -104,6 +104,7 @@ type limits struct {
 	inlineKey int // a longer key goes to a run
 	stubKey   int // and leaves this many bytes in the node
 	cell      int // a leaf cell longer than this sends its value to a run
+	bucket    int // a nested bucket in more bytes than this has a page of its own
 }
 
 func limitsFor(pageSize int) limits {
@@ -111,7 +112,10 @@ func limitsFor(pageSize int) limits {
 		pageSize:  pageSize,
 		inlineKey: pageSize / 8,
 		stubKey:   pageSize / 16,
-		cell:      pageSize / 4,
+		// Two of the longest fill a leaf, with their entries. So whatever cell comes into a
+		// full leaf, all of them fit into two (splitPoint).
+		cell:   (pageSize-page.HeaderSize)/2 - leafEntrySize,
+		bucket: pageSize / 4,
 	}
 }
 
@@ -123,7 +127,7 @@ func MaxInlineBucket(pageSize, nameLen int) int {
 	if nameLen > l.inlineKey {
 		nameLen = l.stubKey + keyRefSize
 	}
-	return l.cell - leafCellHeader - nameLen
+	return l.bucket - leafCellHeader - nameLen
 }
 
 // node is the bytes of a node. Its length counts: cells are laid out from the

@@ -72,7 +72,7 @@ func (r *run) makeValue(o op) []byte {
 	case 0:
 		n %= 20
 	case 2: // up to the limits of a cell
-		n = h >> 8 % uint64(r.pageSize/3)
+		n = h >> 8 % uint64(r.pageSize*5/9)
 	case 3:
 		switch h % 16 {
 		case 0:

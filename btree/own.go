@@ -39,7 +39,7 @@ func (w *Writer) copyOwn(dst, old node, reserve int) bool {
 func (w *Writer) growOwn(t *Tree, need int) bool {
 	f := &w.path[0]
 	old := t.own
-	for size := len(old); size <= w.lim.cell; size *= 2 {
+	for size := len(old); size <= w.lim.bucket; size *= 2 {
 		dst := make(node, size)
 		if w.copyOwn(dst, old, need) {
 			t.own, f.n = dst, dst

@@ -120,6 +120,9 @@ func (n node) inheritPrefix(old node, c newCell, need int) {
 // the new cell. Ascending and descending insertions leave the side that is done
 // full: at the leaf's end the new cell begins a leaf, and what is in the way of a
 // run in the middle goes to one of its own. Others leave both halves half full.
+//
+// Both halves fit, for no cell is longer than half a leaf: a cut nearest to the middle is
+// at most half a cell away from it, and together the cells are at most a leaf and a half.
 func splitPoint(n node, i, need int, h hint) (m int, left bool) {
 	c := n.count()
 	room := len(n) - page.HeaderSize
