@@ -320,7 +320,7 @@ func (db *DB) Close() error {
 	case latched && db.turns == nil:
 		err = db.makeDurable(snap) // what was committed before the failure
 	case !latched && db.commits > 0 && db.turns.alone(snap):
-		db.shrink(snap.meta.HighWater) // a large transaction can have been rolled back
+		db.shrink(snap.meta.HighWater) // what could not be cut at a rollback
 		err = db.writeClean(snap)
 	}
 	return errors.Join(err, db.release())

@@ -104,6 +104,7 @@ func (l *largeLoad) run(t *testing.T, o *folio.Options) {
 	undone := db.Stats()
 	t.Logf("rolled back: %v, a file of %d MiB", time.Since(start).Round(time.Millisecond), undone.FileSize>>20)
 	require.Equal(t, before.Size, undone.Size)
+	require.LessOrEqual(t, undone.FileSize, before.FileSize+(8<<20)+before.FileSize/4)
 	require.NoError(t, db.View(foliotest.Check))
 
 	start = time.Now()
@@ -117,15 +118,11 @@ func (l *largeLoad) run(t *testing.T, o *folio.Options) {
 	live := after.Size - int64(after.FreeAlloc)
 	require.Less(t, after.Size, 4*live+4*o.MaxDirty, "live bytes: %d", live)
 
-	// What a rollback has made longer, the next commit cuts.
+	// Nor does it get longer by rollbacks.
 	require.ErrorIs(t, db.Update(func(tx *folio.Tx) error {
 		_, err := tx.Bucket([]byte("b")).DeleteRange(nil, nil)
 		return errors.Join(err, undo(tx))
 	}), errUndo)
-	require.NoError(t, db.Update(func(tx *folio.Tx) error {
-		_, err := tx.Cursor().Bucket().NextSequence()
-		return err
-	}))
 	require.LessOrEqual(t, db.Stats().FileSize, after.Size+after.Size/3+(16<<20))
 	require.NoError(t, db.View(l.verify))
 }

@@ -112,8 +112,7 @@ func (f *flushToken) accept(m *member) bool {
 // take waits for the token. Who has the writer lock goes before all others.
 func (f *flushToken) take(writerHeld bool) {
 	f.mu.Lock()
-	if !f.held || f.offered != nil || f.gather.stop() {
-		f.held, f.offered = true, nil
+	if f.takeIdle() {
 		f.mu.Unlock()
 		return
 	}
@@ -125,6 +124,22 @@ func (f *flushToken) take(writerHeld bool) {
 	}
 	f.mu.Unlock()
 	<-turn
+}
+
+// tryTake takes the token if nobody flushes.
+func (f *flushToken) tryTake() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.takeIdle()
+}
+
+// takeIdle takes the token if that needs no wait. It needs f.mu.
+func (f *flushToken) takeIdle() bool {
+	if !f.held || f.offered != nil || f.gather.stop() {
+		f.held, f.offered = true, nil
+		return true
+	}
+	return false
 }
 
 // begun takes note that the open group is being written: nobody waits in it any more.

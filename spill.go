@@ -87,6 +87,16 @@ func (tx *Tx) spill() error {
 	return tx.reload(root)
 }
 
+// cutSpilled makes the file as short as it was before a transaction that has been rolled
+// back. While there is a flush it leaves that to a later commit, or to Close. It needs the
+// writer lock.
+func (db *DB) cutSpilled() {
+	if db.token.tryTake() {
+		db.shrink(db.head.meta.HighWater)
+		db.token.release()
+	}
+}
+
 // forgetMin is how many entries the lists of a commit may have in any case.
 const forgetMin = 1 << 16
 

@@ -300,6 +300,9 @@ func (tx *Tx) abandon() error {
 		return db.settle(m)
 	}
 	db.closeGroup()
+	if g.out != nil {
+		db.cutSpilled()
+	}
 	published := db.current.Load() == g.base
 	db.writer.unlock()
 	if published {
