@@ -91,7 +91,7 @@ func (db *DB) open(mode os.FileMode) error {
 		return err
 	}
 	if want := db.opts.PageSize; want != 0 && want != db.pageSize {
-		return fmt.Errorf("the file has pages of %d bytes, not %d: leave Options.PageSize at zero", db.pageSize, want)
+		return fmt.Errorf("the file has pages of %d bytes, not %d: leave the page size out, or make a new file", db.pageSize, want)
 	}
 	o := db.opts
 	db.pager, err = pager.New(db.file, pager.Options{

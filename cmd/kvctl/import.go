@@ -15,7 +15,7 @@ import (
 )
 
 func (e *env) importCmd() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "import BOLT FILE",
 		Short: "Make a new file of what is in a file of bbolt",
 		Long: `Import reads BOLT, a file of bbolt, and writes all of it into the new file FILE, which
@@ -29,10 +29,13 @@ each page.
 
 kvctl export does the reverse.`,
 		Example: `  kvctl import app.db app.folio
-  kvctl import app.db app.folio --timeout 0`,
+  kvctl import app.db app.folio --timeout 0
+  kvctl import articles.db articles.folio --page-size 16384`,
 		Args: argCount(2, 2),
 		RunE: func(_ *cobra.Command, args []string) error { return e.importBolt(args[0], args[1]) },
 	}
+	e.pageSizeFlag(c)
+	return c
 }
 
 func (e *env) importBolt(from, file string) error {
@@ -112,7 +115,7 @@ func (e *env) checkBolt(path string, tx *bolt.Tx) error {
 // importInto writes what tx sees into the new file at path.
 func (e *env) importInto(path string, mode os.FileMode, tx *bolt.Tx, m *importer) error {
 	// A crash leaves a file without a name; Close makes it durable.
-	db, err := folio.Open(path, mode, &folio.Options{Durability: folio.DurabilityNone})
+	db, err := folio.Open(path, mode, &folio.Options{Durability: folio.DurabilityNone, PageSize: e.pageSize})
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ loading the same input again does no harm. Input in the order of its keys loads 
 	c.Flags().StringVar(&f.format, "format", "", "lines, tsv or jsonl; the default is by what INPUT ends in: .txt, .jsonl or .ndjson, else tsv")
 	c.Flags().BoolVar(&f.literal, "literal", false, "tsv: take everything as it is: backslashes, 0x, and returns at the ends of lines")
 	c.Flags().IntVar(&f.batch, "batch", 10000, "lines in a transaction")
+	e.pageSizeFlag(c)
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/foliodb/folio"
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/vfs"
+	"github.com/spf13/cobra"
 )
 
 // isFile refuses what cannot be read at all, with an error that says so. What is
@@ -109,15 +110,20 @@ func (e *env) change(path string, create bool, fn func(*folio.DB) error) error {
 // others write, in turn with them.
 func (e *env) openWriter(path string) (*folio.DB, error) {
 	const atOnce = 1 // nanosecond; 0 waits for ever
-	db, err := folio.Open(path, 0o644, &folio.Options{Timeout: atOnce})
+	db, err := folio.Open(path, 0o644, &folio.Options{Timeout: atOnce, PageSize: e.pageSize})
 	if !errors.Is(err, folio.ErrTimeout) {
 		return db, err
 	}
-	o := folio.Options{Timeout: e.timeout}
+	o := folio.Options{Timeout: e.timeout, PageSize: e.pageSize}
 	if shared(whoWrites(path)) {
 		o.Sharing = folio.ShareWriters
 	}
 	return folio.Open(path, 0o644, &o)
+}
+
+// pageSizeFlag gives a verb that creates files --page-size.
+func (e *env) pageSizeFlag(c *cobra.Command) {
+	c.Flags().IntVar(&e.pageSize, "page-size", 0, "page size in bytes of a file that is created: 4096, the default, 8192, 16384, 32768 or 65536")
 }
 
 // update is db.Update that waits no longer than --timeout for the turn to write, and

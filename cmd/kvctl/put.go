@@ -55,6 +55,7 @@ durable.
 	c.Flags().BoolVar(&isHex, "hex", false, "the key and the value are hex digits, with 0x before them or without")
 	c.Flags().BoolVar(&create, "create", false, "create the file and the bucket if there are none")
 	c.Flags().StringVar(&from, "from", "", "read the value from this file")
+	e.pageSizeFlag(c)
 	return c
 }
 

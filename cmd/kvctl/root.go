@@ -51,6 +51,7 @@ type env struct {
 	out      *bufio.Writer
 	err      io.Writer
 	timeout  time.Duration
+	pageSize int // of a file that is created; 0: the default
 	progress bool
 	terminal bool // the output is one
 }
