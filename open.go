@@ -30,7 +30,8 @@ import (
 //
 // Errors are ErrTimeout, which can come wrapped with the reason, ErrInvalid,
 // ErrVersionMismatch, ErrCorrupt, ErrLatched (a flush failed in a process that has the
-// file open), and those of the operating system.
+// file open), ErrNoSpace (for a file that is created, or for the one of Options.Sharing
+// beside it), and those of the operating system.
 func Open(path string, mode os.FileMode, options *Options) (*DB, error) {
 	o := *DefaultOptions
 	if options != nil {

@@ -414,7 +414,7 @@ func (db *DB) eachYoung(m *meta.Meta, each func(id page.ID, b []byte) error) err
 			pages = uint64(btree.RunPages(r.Bytes, db.pageSize))
 		}
 		if r.ID < page.FirstID || r.ID >= m.HighWater || pages > min(budget, uint64(m.HighWater-r.ID)) {
-			return page.Corrupt(r.ID, 0, "%d pages from there on cannot be in the tree", pages)
+			return page.Corrupt(r.ID, 0, "%s in the tree, but cannot be", pagesFrom(pages))
 		}
 		budget -= pages
 		b := node

@@ -62,7 +62,7 @@ func (f *salvageFile) verify(p page.Page, id page.ID) error { return btree.Verif
 func (f *salvageFile) data(r btree.Ref) ([]byte, error) {
 	pages := btree.RunPages(r.Bytes, f.pageSize)
 	if r.ID < page.FirstID || r.ID >= f.pages || page.ID(pages) > f.pages-r.ID {
-		return nil, page.Corrupt(r.ID, page.KindOverflow, "%d pages from there on are not in the file", pages)
+		return nil, page.Corrupt(r.ID, page.KindOverflow, "%s not in the file", pagesFrom(uint64(pages)))
 	}
 	// The first page is looked at before there is memory for all of them.
 	f.buffer(f.pageSize)
