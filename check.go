@@ -162,7 +162,7 @@ func (c *checker) reader() btree.Reader {
 		return c.from
 	}
 	r := *c.tx.reader()
-	r.verify = VerifyAlways
+	r.verify, r.all = VerifyAlways, true
 	return &checkReader{reader: r, dirty: c.tx.store}
 }
 

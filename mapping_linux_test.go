@@ -12,8 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/foliodb/folio"
 )
@@ -85,6 +87,49 @@ func TestMappingLoadsOnDemand(t *testing.T) {
 		return nil
 	}))
 	require.Greater(t, resident(t, path), int64(size/2), "after a scan")
+}
+
+// TestMappingColdGet: what a Get reads of a file that is not in memory is the pages that it
+// needs, however much the system would read around them.
+func TestMappingColdGet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	n := fill(t, path, 32<<20)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Sync())
+	require.NoError(t, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+	if cached(t, f) > 16 {
+		t.Skip("the file system keeps files in memory")
+	}
+	db, err := folio.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	defer db.Close()
+	opened := cached(t, f)
+	require.LessOrEqual(t, opened, 64, "pages after Open")
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		require.Len(t, tx.Bucket([]byte("b")).Get(key(n/2)), 1000)
+		return nil
+	}))
+	// Four, and 16 that the system may read ahead of the metas. Around each of the four it would
+	// read 32 or more.
+	require.LessOrEqual(t, cached(t, f)-opened, 24, "pages that a Get has read")
+}
+
+// cached returns how many pages of f are in memory.
+func cached(t *testing.T, f *os.File) (n int) {
+	info, err := f.Stat()
+	require.NoError(t, err)
+	b, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	require.NoError(t, err)
+	defer unix.Munmap(b)
+	pages := make([]byte, (len(b)+os.Getpagesize()-1)/os.Getpagesize())
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(unsafe.Pointer(&pages[0])))
+	require.Zero(t, errno)
+	for _, p := range pages {
+		n += int(p & 1)
+	}
+	return n
 }
 
 // TestMappingReadOnly: a store through a slice that folio handed out faults, where

@@ -61,7 +61,7 @@ func (m *mapper) emit(u PageUse) {
 func (m *mapper) tree(h btree.Header, own []byte, depth int) {
 	path := append([][]byte{}, m.path...)
 	r := m.tx.read
-	r.verify = VerifyAlways
+	r.verify, r.all = VerifyAlways, true
 	var t btree.Tree
 	reader := &checkReader{reader: r}
 	t.Init(reader, h, own)

@@ -21,6 +21,7 @@ type reader struct {
 	fileID    uint64
 	pageSize  int
 	verify    VerifyMode
+	all       bool // much of the file is going to be read, in no particular order
 }
 
 // Peek returns node id if it has been verified before.
@@ -78,9 +79,15 @@ func (r *reader) span(id page.ID, n uint64) ([]byte, error) {
 }
 
 // bringIn makes the kernel bring n pages from id on in: a fault would hold the
-// processor for as long as the disk takes, and kill the process if it fails.
+// processor for as long as the disk takes, and kill the process if it fails. A lookup
+// reads these and no others: what the kernel reads around a page is 128 KiB by default
+// and 8 MiB on some systems, for each of the first hundred.
 func (r *reader) bringIn(id page.ID, n uint64) error {
-	if err := r.view.Populate(id, n); err != nil {
+	pull := (*pager.View).Fetch
+	if r.all {
+		pull = (*pager.View).Populate
+	}
+	if err := pull(r.view, id, n); err != nil {
 		return fmt.Errorf("%w: page %d: %w", ErrFault, id, err)
 	}
 	return nil
@@ -125,7 +132,8 @@ func (r *reader) readRun(id page.ID, birth page.TxID, n int, full bool) ([]byte,
 	return btree.RunData(run, n), nil
 }
 
-// Ahead brings in the nodes [id, id+n), which a scan is about to read.
+// Ahead brings in the pages [id, id+n), which a scan is about to read, and whatever
+// the kernel reads around them.
 func (r *reader) Ahead(id page.ID, n int) {
 	if id >= page.FirstID && id < r.highWater {
 		n := min(uint64(n), uint64(r.highWater-id))

@@ -65,6 +65,11 @@ func (m *countMapping) Populate(off, n int64) error {
 	return m.Mapping.Populate(off, n)
 }
 
+func (m *countMapping) Fetch(off, n int64) error {
+	m.c.touched.Add(n)
+	return m.Mapping.Fetch(off, n)
+}
+
 // fillMany puts n keys of about size bytes in order.
 func fillMany(t *testing.T, db *folio.DB, n, size int) {
 	t.Helper()

@@ -41,8 +41,9 @@ type Cursor struct {
 	// steps is count for a leaf that Step can go through: one in a tree that nobody
 	// changes, whose cells have no flags and lie one behind the other, as they do in
 	// the file. It is 0 for other leaves.
-	steps int
-	asked int // the last child of the lowest branch whose beginning was asked for
+	steps  int
+	asked  int // the last child of the lowest branch whose beginning was asked for
+	leaves int // that it has entered since it was told where to go
 }
 
 // cursorFrame is a branch and the child in it.
@@ -58,6 +59,7 @@ func (c *Cursor) push(n node, i int) {
 
 // enter makes slot i of leaf n the current one.
 func (c *Cursor) enter(n node, i int) {
+	c.leaves++
 	c.leaf, c.i, c.count = n, i, n.count()
 	c.slots = leafSlots(n.base(), c.count)
 	c.steps, c.scanning = 0, false
@@ -97,7 +99,7 @@ func (c *Cursor) edge(last bool) (Item, error) {
 // start forgets the position.
 func (c *Cursor) start() {
 	c.path = c.path[:0]
-	c.leaf, c.steps = nil, 0
+	c.leaf, c.steps, c.leaves = nil, 0, 0
 	c.mods = c.t.mods
 	c.pos = pastEnd
 	c.key = nil
@@ -122,20 +124,25 @@ func (c *Cursor) down(n node, last bool) error {
 	}
 }
 
-// aheadMax is how many pages are asked for at once by a scan.
-const aheadMax = 32
+// aheadMax is how many pages are asked for at once by a scan, and scanLeaves after how
+// many leaves a cursor is on one, and not in a short range.
+const (
+	aheadMax   = 32
+	scanLeaves = 8
+)
 
 // child returns child i of n, and announces those that follow it in the file if
 // it has not been seen yet.
 func (c *Cursor) child(n node, i int, backward bool) (node, error) {
-	if n.level() == 1 && !backward {
-		if _, ok := c.t.r.Peek(n.childID(i)); !ok {
-			id, ahead := n.childID(i), 1
-			for i+ahead < n.count() && ahead < aheadMax && n.childID(i+ahead) == id+page.ID(ahead) {
-				ahead++
-			}
-			c.t.r.Ahead(id, ahead)
+	if c.leaves < scanLeaves {
+		return c.t.countedChild(n, i)
+	}
+	if id := n.childID(i); n.level() == 1 && !backward && !c.t.seen(id) {
+		ahead := 1
+		for i+ahead < n.count() && ahead < aheadMax && n.childID(i+ahead) == id+page.ID(ahead) {
+			ahead++
 		}
+		c.t.r.Ahead(id, ahead)
 	}
 	return c.t.walkChild(n, i)
 }
@@ -200,6 +207,11 @@ func (c *Cursor) loadLong(cell leafCell) (Item, error) {
 	key, err := c.t.key(&cell)
 	if err != nil {
 		return Item{}, err
+	}
+	if c.leaves >= scanLeaves && cell.flags&FlagValueRun != 0 {
+		if _, id, _ := decodeValueRef(cell.payload); !c.t.seen(id) {
+			c.t.r.Ahead(id, 1) // of a long one the rest follows
+		}
 	}
 	value, err := c.t.value(&cell)
 	if err != nil {

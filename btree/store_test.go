@@ -31,6 +31,7 @@ type store struct {
 	next      page.ID // dirty id
 	spare     [][]byte
 	reads     int // nodes asked for
+	aheads    int // calls of Ahead
 }
 
 func newStore(size int) *store {
@@ -53,7 +54,7 @@ func broken(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func (s *store) PageSize() int      { return s.size }
 func (s *store) Exposed() bool      { return s.exposed }
-func (s *store) Ahead(page.ID, int) {}
+func (s *store) Ahead(page.ID, int) { s.aheads++ }
 
 func (s *store) Peek(id page.ID) (page.Page, bool) {
 	s.reads++

@@ -22,7 +22,8 @@ type Reader interface {
 	Read(id page.ID, birth page.TxID) (page.Page, error)
 	// Run returns the n data bytes of the overflow run at id.
 	Run(id page.ID, birth page.TxID, n int) ([]byte, error)
-	// Ahead tells that the nodes in [id, id+n) are about to be read in order.
+	// Ahead tells that the pages in [id, id+n), nodes or a run, are about to be read,
+	// and many others after them.
 	Ahead(id page.ID, n int)
 }
 
@@ -216,6 +217,20 @@ func (t *Tree) announce(n node, i int) {
 // So a walk sees no more keys than the root counts, and Verify bounds these by the
 // size of the file.
 func (t *Tree) walkChild(n node, i int) (node, error) {
+	if id := n.childID(i); !t.seen(id) {
+		t.r.Ahead(id, 1)
+	}
+	return t.countedChild(n, i)
+}
+
+// seen tells whether node id has been verified before.
+func (t *Tree) seen(id page.ID) bool {
+	_, ok := t.r.Peek(id)
+	return ok
+}
+
+// countedChild is walkChild for few nodes.
+func (t *Tree) countedChild(n node, i int) (node, error) {
 	c, err := t.child(n, i)
 	if err != nil {
 		return nil, err

@@ -80,6 +80,8 @@ type Pager struct {
 	size  atomic.Int64 // length of the file (P6)
 	ready atomic.Int64 // bytes of the file that the View has bits for and that are pinned if they must be
 
+	pulled atomic.Int64 // pages that Populate and Fetch have pulled into memory
+
 	mu     sync.Mutex    // held while the length of the file or the mapping changes
 	maps   []vfs.Mapping // every data mapping made, for Close; guarded by mu
 	pinned int64         // bytes of the current mapping that are pinned; guarded by mu

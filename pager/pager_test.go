@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -251,6 +252,11 @@ func (m *countMapping) Populate(off, n int64) error {
 	return m.file.fail
 }
 
+func (m *countMapping) Fetch(off, n int64) error {
+	*m.file.calls = append(*m.file.calls, "fetch")
+	return m.file.fail
+}
+
 func (m *countMapping) Lock(off, n int64) error {
 	*m.file.calls = append(*m.file.calls, "lock")
 	return m.file.fail
@@ -286,6 +292,24 @@ func TestPopulate(t *testing.T) {
 	calls = nil
 	require.NoError(t, p.View().Populate(80, 1))
 	require.Len(t, calls, 1)
+}
+
+// TestFetch: single pages are fetched by themselves, until a good part of the file has been.
+func TestFetch(t *testing.T) {
+	f, err := vfs.NewMem().OpenFile("db", os.O_RDWR|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	require.NoError(t, f.Truncate(320*pageSize))
+	var calls []string
+	cf := &countFile{File: f, calls: &calls}
+	v := open(t, cf, pager.Options{}).View()
+	for i := range page.ID(15) {
+		require.NoError(t, v.Fetch(10*i, 1))
+		require.NoError(t, v.Fetch(10*i, 1)) // is there
+	}
+	want := slices.Repeat([]string{"fetch"}, 11)
+	require.Equal(t, append(want, slices.Repeat([]string{"populate"}, 4)...), calls)
+	cf.fail = errDevice
+	require.ErrorIs(t, v.Fetch(300, 1), errDevice)
 }
 
 func TestMlock(t *testing.T) {

@@ -93,15 +93,33 @@ func (v *View) ClearVerified(id page.ID, n uint64) {
 // Populate pulls n pages from id on into memory, as vfs.Mapping.Populate does,
 // unless a call for them has done so before. What the kernel has evicted since
 // comes back by page faults.
-func (v *View) Populate(id page.ID, n uint64) error {
+func (v *View) Populate(id page.ID, n uint64) error { return v.pull(id, n, vfs.Mapping.Populate) }
+
+// fetchedPart is the part of the file, 1/fetchedPart, that is fetched without what lies around.
+// Who wants more will want most of it, and that comes faster in large pieces.
+const fetchedPart = 32
+
+// Fetch is Populate for pages of which, for all that is known, hardly any neighbour will be
+// needed (vfs.Mapping.Fetch): until a good part of the file has been fetched.
+func (v *View) Fetch(id page.ID, n uint64) error {
+	if p := v.pager; p != nil && p.pulled.Load() > p.FileSize()/p.pageSize/fetchedPart {
+		return v.Populate(id, n)
+	}
+	return v.pull(id, n, vfs.Mapping.Fetch)
+}
+
+func (v *View) pull(id page.ID, n uint64, by func(m vfs.Mapping, off, n int64) error) error {
 	if n == 0 || v.hasPopulated(id, n) {
 		return nil
 	}
 	if v.Run(id, n) == nil {
 		return fmt.Errorf("pager: populate pages %d+%d: outside the mapping", id, n)
 	}
-	if err := v.mapping.Populate(int64(id)<<v.shift, int64(n)<<v.shift); err != nil {
+	if err := by(v.mapping, int64(id)<<v.shift, int64(n)<<v.shift); err != nil {
 		return fmt.Errorf("pager: populate pages %d+%d: %w", id, n, err)
+	}
+	if v.pager != nil {
+		v.pager.pulled.Add(int64(n))
 	}
 	for i := uint64(id); i < min(uint64(id)+n, 64*uint64(len(v.populated))); i++ {
 		v.populated[i/64].Or(1 << (i % 64))

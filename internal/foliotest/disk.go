@@ -395,6 +395,7 @@ type diskMapping struct{ b []byte }
 func (m *diskMapping) Bytes() []byte               { return m.b }
 func (m *diskMapping) MayExceedFile() bool         { return false }
 func (m *diskMapping) Populate(off, n int64) error { return nil }
+func (m *diskMapping) Fetch(off, n int64) error    { return nil }
 func (m *diskMapping) Lock(off, n int64) error     { return nil }
 func (m *diskMapping) Close() error                { m.b = nil; return nil }
 

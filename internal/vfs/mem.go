@@ -274,6 +274,7 @@ type memMapping struct{ b []byte }
 func (m *memMapping) Bytes() []byte               { return m.b }
 func (m *memMapping) MayExceedFile() bool         { return false }
 func (m *memMapping) Populate(off, n int64) error { return m.check(off, n) }
+func (m *memMapping) Fetch(off, n int64) error    { return m.check(off, n) }
 func (m *memMapping) Lock(off, n int64) error     { return m.check(off, n) }
 
 func (m *memMapping) Close() error {

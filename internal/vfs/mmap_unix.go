@@ -99,6 +99,13 @@ func (m *mmapping) Populate(off, n int64) error {
 	return m.wrap("populate", err)
 }
 
+func (m *mmapping) Fetch(off, n int64) error {
+	if b, err := m.aligned(off, n); err == nil && len(b) > 0 {
+		fetch(b)
+	}
+	return m.Populate(off, n)
+}
+
 func (m *mmapping) Lock(off, n int64) error {
 	b, err := m.aligned(off, n)
 	if err == nil && len(b) > 0 {

@@ -129,6 +129,11 @@ func (f *osFile) MapWritable(length int64) (Mapping, error) {
 	return f.mmap(length, unix.PROT_READ|unix.PROT_WRITE)
 }
 
+// fetch has the system begin to read b and nothing else, if it has to. A fault, and populate,
+// finds the pages on their way then, and has no cause to guess what will be needed besides. It
+// is advice, unlike MADV_RANDOM without consequences for how long the pages stay.
+func fetch(b []byte) { _ = unix.Madvise(b, unix.MADV_WILLNEED) }
+
 // populateMissing remembers that the kernel is older than 5.14, which has no
 // MADV_POPULATE_READ.
 var populateMissing atomic.Bool

@@ -141,6 +141,7 @@ type winMapping struct {
 func (m *winMapping) Bytes() []byte               { return m.b }
 func (m *winMapping) MayExceedFile() bool         { return false }
 func (m *winMapping) Populate(off, n int64) error { return nil }
+func (m *winMapping) Fetch(off, n int64) error    { return nil }
 
 func (m *winMapping) Lock(off, n int64) error {
 	b, ok := subrange(m.b, off, n)

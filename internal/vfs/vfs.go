@@ -109,6 +109,9 @@ type Mapping interface {
 	// where a load would fault: the file is shorter, or the device cannot read.
 	// Where the system has no such call it does nothing.
 	Populate(off, n int64) error
+	// Fetch is Populate for a range of which hardly anything around it will be needed. The
+	// system reads around what is populated, megabytes on some devices; here it does not.
+	Fetch(off, n int64) error
 	// Lock pins the range in memory. It returns errors.ErrUnsupported where
 	// the system cannot.
 	Lock(off, n int64) error

@@ -219,6 +219,8 @@ func testMapCoherence(t *testing.T, e *env) {
 	require.Equal(t, "adda", string(b[3*pageSize-1:3*pageSize+3]))
 	require.NoError(t, m.Populate(pageSize, 2*pageSize))
 	require.NoError(t, m.Populate(4*pageSize, 0))
+	require.NoError(t, m.Fetch(pageSize, 2*pageSize))
+	require.NoError(t, m.Fetch(4*pageSize, 0))
 	// The view outlives the handle.
 	require.NoError(t, f.Close())
 	require.Equal(t, "abba", string(b[pageSize-2:pageSize+2]))
