@@ -193,7 +193,7 @@ func (c *commit) giveBackOwn(from int, own page.TxID) error {
 // mustBeInUse returns an error if pages that the tree had are free: the file is damaged.
 func (c *commit) mustBeInUse(f freedRun) error {
 	if c.list.AnyFree(f.extent()) || c.early.has(f.extent()) {
-		return page.Corrupt(f.id, 0, "%s in the tree, and free", pagesFrom(f.n))
+		return page.Corrupt(f.id, 0, "%s in the tree, and free, at least in part", pagesFrom(f.n))
 	}
 	return nil
 }

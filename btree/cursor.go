@@ -134,17 +134,14 @@ const (
 // child returns child i of n, and announces those that follow it in the file if
 // it has not been seen yet.
 func (c *Cursor) child(n node, i int, backward bool) (node, error) {
-	if c.leaves < scanLeaves {
-		return c.t.countedChild(n, i)
-	}
-	if id := n.childID(i); n.level() == 1 && !backward && !c.t.seen(id) {
+	if id := n.childID(i); c.leaves >= scanLeaves && !c.t.seen(id) {
 		ahead := 1
-		for i+ahead < n.count() && ahead < aheadMax && n.childID(i+ahead) == id+page.ID(ahead) {
+		for n.level() == 1 && !backward && i+ahead < n.count() && ahead < aheadMax && n.childID(i+ahead) == id+page.ID(ahead) {
 			ahead++
 		}
 		c.t.r.Ahead(id, ahead)
 	}
-	return c.t.walkChild(n, i)
+	return c.t.countedChild(n, i)
 }
 
 // load returns the item in the current slot.

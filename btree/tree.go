@@ -223,7 +223,7 @@ func (t *Tree) walkChild(n node, i int) (node, error) {
 	return t.countedChild(n, i)
 }
 
-// seen tells whether node id has been verified before.
+// seen tells whether node or run id has been verified before.
 func (t *Tree) seen(id page.ID) bool {
 	_, ok := t.r.Peek(id)
 	return ok
