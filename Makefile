@@ -40,11 +40,11 @@ test: ## run all tests of all modules
 
 .PHONY: race
 race: ## run all tests under the race detector, which implies the invariants
-	$(call each,$(TESTED),$(GO) test -race -short ./...)
+	$(call each,$(TESTED),$(GO) test -race -short -timeout 20m ./...)
 
 .PHONY: invariants
 invariants: ## run all tests with the invariants checked
-	$(call each,$(TESTED),$(GO) test -tags invariants -short ./...)
+	$(call each,$(TESTED),$(GO) test -tags invariants -short -timeout 20m ./...)
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck

@@ -132,7 +132,7 @@ func (r *modelRun) value(n uint32) []byte {
 			size = 60000 + i%200000
 		}
 	case 5, 6:
-		size = i % (ps / 2)
+		size = i % (ps / 4)
 	}
 	v := make([]byte, size)
 	for j := range v {
