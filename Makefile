@@ -127,7 +127,7 @@ crash-long: ## the same with CRASHES times (20) as many random ones, and a line 
 
 .PHONY: crash-bugs
 crash-bugs: ## plant bugs one by one, and see that the crash tests notice each
-	$(GO) test -tags foliobugs -run TestPlantedBugs -v .
+	$(GO) test -tags foliobugs -run TestPlantedBugs -v -timeout 20m .
 
 .PHONY: crash-kill
 crash-kill: ## kill processes at 1,800 random instants
