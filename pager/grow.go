@@ -124,7 +124,9 @@ func (p *Pager) growLocked(need int64) error {
 // needed, and where the zeros start that are written for it.
 func (p *Pager) plan(size, need int64) (target, zeroFrom int64) {
 	step := min(max(p.wholePages(size/8), minStepPages*p.pageSize), maxStep)
-	if need-size >= largeGrowth {
+	// What is still missing after that is for the same commit, mostly.
+	if large := need-size >= largeGrowth; large || p.grewLarge {
+		p.grewLarge = large
 		return need, need
 	}
 	target = need + step

@@ -67,6 +67,26 @@ func TestGrowthSteps(t *testing.T) {
 	}
 }
 
+// TestGrowthBehindLarge: what a commit that has made the file much longer needs besides gets no
+// slack either, and the growth after that has it again.
+func TestGrowthBehindLarge(t *testing.T) {
+	f, err := vfs.NewMem().OpenFile("db", os.O_RDWR|os.O_CREATE, 0o600)
+	require.NoError(t, err)
+	zf := &zeroFile{File: f}
+	p := open(t, zf, pager.Options{PageSize: pageSize})
+	for _, g := range []struct {
+		hwm page.ID
+		len int64 // pages of the file, then
+	}{{1000, 1000}, {1001, 1001}, {2000, 2000}, {3000, 3000}, {3002, 3002}} {
+		require.NoError(t, p.EnsureSize(g.hwm))
+		requireLength(t, f, g.len*pageSize)
+		require.Zero(t, zf.written)
+	}
+	require.NoError(t, p.EnsureSize(3003))
+	requireLength(t, f, (3003+3002/8)*pageSize)
+	require.EqualValues(t, (1+3002/8)*pageSize, zf.written)
+}
+
 // zeroFile counts the zeros written by vectors.
 type zeroFile struct {
 	vfs.File

@@ -85,7 +85,10 @@ type Pager struct {
 	mu     sync.Mutex    // held while the length of the file or the mapping changes
 	maps   []vfs.Mapping // every data mapping made, for Close; guarded by mu
 	pinned int64         // bytes of the current mapping that are pinned; guarded by mu
-	closed bool          // guarded by mu
+
+	grewLarge bool // the file has grown by largeGrowth or more, and not since; guarded by mu
+
+	closed bool // guarded by mu
 
 	syncMu  sync.Mutex // held by Sync, alone
 	syncErr error      // of the Sync that failed; guarded by syncMu
