@@ -119,6 +119,7 @@ func (db *DB) writeOut(g *group) (*commit, error) {
 	}
 	if err = cmp.Or(err, c.endEarly()); err != nil {
 		c.undo()
+		db.shrink(db.head.meta.HighWater) // the file can have become longer for it
 		return nil, err
 	}
 	c.entered()

@@ -313,3 +313,35 @@ func TestCloseFull(t *testing.T) {
 	}))
 	noErr(t, db.Close())
 }
+
+// TestFailedCommitLeavesNoLongFile: what a commit that fails has made the file longer is
+// given back at once, as it is at a rollback, whether pages were written early or not.
+func TestFailedCommitLeavesNoLongFile(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		dirty int64
+	}{{"written early", 4 << 20}, {"at the commit", 64 << 20}} {
+		t.Run(c.name, func(t *testing.T) {
+			fs, plan := vfs.NewMem(), faultfs.NewPlan()
+			db, err := folio.OpenFS(faultfs.Wrap(fs, plan), "db", 0o600, &folio.Options{MaxDirty: c.dirty})
+			noErr(t, err)
+			noErr(t, db.Update(putAs("a", 3, 10)))
+			before := db.Stats().FileSize
+			tx, err := db.Begin(true)
+			noErr(t, err)
+			noErr(t, putAs("b", 30_000, 1000)(tx))
+			for _, op := range []faultfs.Op{faultfs.Write, faultfs.WriteVec} {
+				plan.Add(faultfs.Fault{Op: op, Err: syscall.ENOSPC, Count: -1})
+			}
+			wantIs(t, tx.Commit(), folio.ErrNoSpace)
+			if size := db.Stats().FileSize; size > before+before/4+(8<<20) {
+				t.Errorf("the file has %d MiB after the commit has failed", size>>20)
+			}
+			plan.Clear()
+			noErr(t, db.View(foliotest.Check))
+			noErr(t, db.Update(putAs("b", 30_000, 1000)))
+			noErr(t, db.View(foliotest.Check))
+			noErr(t, db.Close())
+		})
+	}
+}
