@@ -589,7 +589,7 @@ func (db *DB) shrink(next page.ID) {
 	if bugs.On(bugs.ShrinkTooFar) {
 		hwm = next
 	}
-	if worthShrinking(db.pager.FileSize(), int64(hwm)*int64(db.pageSize)) {
+	if db.pager.Full() || worthShrinking(db.pager.FileSize(), int64(hwm)*int64(db.pageSize)) {
 		_ = db.pager.Shrink(hwm)
 	}
 }

@@ -66,6 +66,7 @@ func (p *Pager) checkWrite() error {
 // unless the failure only says that there is no room (P2).
 func (p *Pager) writeFailed(op string, err error) error {
 	if vfs.IsNoSpace(err) {
+		p.full.Store(true)
 		return fmt.Errorf("pager: %s: %w: %w", op, ErrNoSpace, err)
 	}
 	p.Latch(fmt.Errorf("%s: %w", op, err))

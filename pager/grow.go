@@ -100,13 +100,15 @@ func (p *Pager) growLocked(need int64) error {
 	}
 	target, zeroFrom := p.plan(size, need)
 	err := p.extend(zeroFrom, target)
-	if vfs.IsNoSpace(err) && target > need {
+	full := vfs.IsNoSpace(err)
+	if full && target > need {
 		// The slack is a convenience; what is needed may still fit.
 		if err = p.file.Truncate(size); err == nil {
 			target = need
 			err = p.extend(min(zeroFrom, need), need)
 		}
 	}
+	p.full.Store(full)
 	if err != nil {
 		if vfs.IsNoSpace(err) {
 			// Give back what a part of the zeros took. Should that fail, the file
@@ -120,10 +122,18 @@ func (p *Pager) growLocked(need int64) error {
 	return nil
 }
 
+// Full tells whether a page could not be written lately for lack of room, or the file could
+// not grow as far as it should. Until it can again, growth leaves no holes, so that a
+// commit learns from EnsureSize whether there is room, and not when it has no choice left.
+func (p *Pager) Full() bool { return p.full.Load() }
+
 // plan returns the length that a file of size bytes grows to when need are
 // needed, and where the zeros start that are written for it.
 func (p *Pager) plan(size, need int64) (target, zeroFrom int64) {
 	step := min(max(p.wholePages(size/8), minStepPages*p.pageSize), maxStep)
+	if p.full.Load() {
+		return p.limit(need+step, need), size
+	}
 	// What is still missing after that is for the same commit, mostly.
 	if large := need-size >= largeGrowth; large || p.grewLarge {
 		p.grewLarge = large

@@ -86,7 +86,8 @@ type Pager struct {
 	maps   []vfs.Mapping // every data mapping made, for Close; guarded by mu
 	pinned int64         // bytes of the current mapping that are pinned; guarded by mu
 
-	grewLarge bool // the file has grown by largeGrowth or more, and not since; guarded by mu
+	full      atomic.Bool // see Full
+	grewLarge bool        // the file has grown by largeGrowth or more, and not since; guarded by mu
 
 	closed bool // guarded by mu
 
