@@ -6,11 +6,13 @@ package folio
 // finds few long extents cleans, as log-structured file systems do: it moves pages
 // out of the windows of the file that are nearly free. A move is a change like any
 // other: a copy goes to a new place, and the old one stays until nobody needs it.
-// Only children of branches that the commit writes anyway are moved. That costs no
-// page but the child, no look for a page's parent, and each window has its turn, as
-// branches are changed often.
+// Only children of branches that the commit writes anyway are moved, and runs of its leaves
+// (move.go). That costs no page but the child, no look for a page's parent, and each window
+// has its turn, as branches are changed often.
 
 import (
+	"slices"
+
 	"github.com/foliodb/folio/btree"
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
@@ -55,8 +57,9 @@ func (c *commit) clean(budget int) {
 	// as all the rest. Bound too low, and the best are not among those that are moved;
 	// too high, and there are too few.
 	least := min(max(c.db.cleanFrom, cleanAbove+1), freelist.WindowPages)
-	moves := c.findMoves(budget, least)
-	switch left := budget - len(moves); {
+	moves, left := c.findRuns(budget, least)
+	moves, left = c.findNodes(moves, left, least)
+	switch {
 	case left == 0:
 		c.db.cleanFrom = least + 1
 	case 4*left > budget:
@@ -66,35 +69,6 @@ func (c *commit) clean(budget int) {
 	c.move(moves)
 }
 
-// move is a child of a dirty branch that gets another place.
-type move struct {
-	parent page.Page
-	child  int // its index there
-	birth  page.TxID
-	copy   page.Page
-	intact bool // copy is that child
-}
-
-// move makes those pages dirty ones of the commit.
-func (c *commit) move(moves []move) {
-	for _, m := range moves {
-		if !m.intact {
-			c.s.buffers.put(m.copy)
-			continue
-		}
-		ids := btree.Children(m.parent)
-		c.s.freed = append(c.s.freed, freedRun{ids.At(m.child), 1, m.birth})
-		moved := c.s.add(dirtyPage{buf: m.copy, moved: true})
-		ids.Set(m.child, moved)
-		if i := int(moved &^ dirtyBit); m.parent.Level() == 1 {
-			c.leaves = append(c.leaves, i)
-		} else {
-			c.branches = append(c.branches, i)
-		}
-	}
-	c.pages = c.s.pages
-}
-
 // movable returns how many pages the commit should move: none if there are long
 // extents enough; if there are none, as many as it has itself, or hurry times as many if
 // it is not large and all before it is flushed. Of a file that is mostly free all that is free should be long, so that
@@ -102,7 +76,7 @@ func (c *commit) move(moves []move) {
 // only make the file grow. Half of what the commit itself leaves free stays free, or it
 // could fail for its moves where the file must not grow.
 func (c *commit) movable() int {
-	n := len(c.leaves) + len(c.branches)
+	n := len(c.leaves) + len(c.branches) + int(c.short)
 	free := c.list.Free()
 	spare := free - min(free, c.pages)
 	if n < cleanLeast || spare < uint64(n) || free < 4*c.list.Pending() {
@@ -143,11 +117,12 @@ func (c *commit) inTheWay(id page.ID) bool {
 	return id >= next && id < next+2*page.ID(len(c.branches))
 }
 
-// findMoves returns at most budget children of dirty branches that are worth it: those with
-// least free pages or more around them, and leaves in the zone, unless they are young; and
-// what is in the way there. It looks at some thousand for a few dozen moves.
-func (c *commit) findMoves(budget, least int) []move {
-	moves := make([]move, 0, budget)
+// findNodes adds to moves at most budget children of dirty branches that are worth it: those
+// with least free pages or more around them, and leaves in the zone, unless they are young; and
+// what is in the way there. It looks at some thousand for a few dozen moves. It returns what is
+// left of the budget.
+func (c *commit) findNodes(moves []move, budget, least int) ([]move, int) {
+	moves = slices.Grow(moves, budget)
 	zone, young := c.list.ZoneEnd(), c.young()
 	for _, b := range c.branches {
 		p := page.Page(c.s.dirty[b].buf)
@@ -162,44 +137,36 @@ func (c *commit) findMoves(budget, least int) []move {
 			if old := c.txid-birth > young; inZone && !(leaf && old) && !c.inTheWay(id) || !inZone && !old {
 				continue
 			}
-			if len(moves) == budget {
-				return moves
+			if budget == 0 {
+				return moves, 0
 			}
-			moves = append(moves, move{parent: p, child: i, birth: birth, copy: c.s.buffers.get()})
+			budget--
+			moves = append(moves, move{parent: p, at: i, id: id, birth: birth, copy: c.s.buffers.get()})
 		}
 	}
-	return moves
+	return moves, budget
 }
 
-// moveBatch is how many pages a goroutine reads before it looks for more.
-const moveBatch = 4
-
-// readMoves reads the pages to be moved. It changes nothing else, so several goroutines
-// may do it.
-func (c *commit) readMoves(moves []move) {
-	workers := c.workers(4 * len(moves))
-	_ = inTurn(workers, (len(moves)+moveBatch-1)/moveBatch, func(_, i int) error {
-		from := i * moveBatch
-		for j := range moves[from:min(from+moveBatch, len(moves))] {
-			m := &moves[from+j]
-			m.intact = c.readIntact(m.copy, btree.Children(m.parent).At(m.child), m.birth)
-		}
-		return nil
-	})
-}
-
-// readIntact copies page id to buf; false if it is not in memory, or is not what its
-// parent says: nobody asked for that page. It may be one that has never been verified;
-// the copy is going to be trusted.
-func (c *commit) readIntact(buf page.Page, id page.ID, birth page.TxID) bool {
-	return c.db.pager.ReadCached(buf, id) && c.intact(buf, id, birth)
-}
-
-// intact tells whether buf is page id of transaction birth. What this process has
-// verified before need only be the same bytes.
-func (c *commit) intact(buf page.Page, id page.ID, birth page.TxID) bool {
-	if _, verified := c.s.view.Page(id); !verified {
-		return verifyPage(buf, id, birth, c.s.fileID, c.s.highWater) == nil
+// findRuns does the same for the values of dirty leaves that are in runs of few pages. Where
+// leaves are written early it finds none: they must not change.
+func (c *commit) findRuns(budget, least int) (moves []move, left int) {
+	if c.early != nil {
+		return nil, budget
 	}
-	return buf.TxID() == birth && buf.ComputeChecksum(id, c.s.fileID) == buf.Checksum()
+	zone, young := c.list.ZoneEnd(), c.young()
+	for _, l := range c.holders {
+		p := page.Page(c.s.dirty[l].buf)
+		for i, r := range btree.ValueRuns(p) {
+			n := btree.RunPages(r.Bytes, c.db.pageSize)
+			if n > moveMost || r.ID >= zone && c.list.FreeAround(r.ID) < least || c.txid-r.Birth <= young {
+				continue
+			}
+			if budget < n {
+				return moves, 0
+			}
+			budget -= n
+			moves = append(moves, move{parent: p, at: i, id: r.ID, birth: r.Birth, bytes: r.Bytes, copy: c.s.bufferFor(n)})
+		}
+	}
+	return moves, budget
 }

@@ -50,6 +50,8 @@ type commit struct {
 	spilled    bool // pages are written that no record lists
 
 	leaves, runs, branches []int       // dirty pages, by index, in key order; leaves with changed buckets are among the branches
+	holders                []int       // those of the leaves that may refer to runs of values
+	short, gathered        uint64      // pages of the runs of few pages: of moveMost at most, of gatherMost
 	pages                  uint64      // in them
 	units                  []unit      // of the tree, in order of their place once all have one
 	early                  *early      // some that are written first; nil: none
@@ -231,7 +233,8 @@ func (c *commit) giveBack(e freelist.Extent) {
 // collectAll lists every dirty page of the tree.
 func (c *commit) collectAll(root btree.Header) {
 	n := len(c.s.dirty)
-	c.leaves, c.runs, c.branches = make([]int, 0, n), nil, make([]int, 0, n)
+	c.leaves, c.branches, c.holders = make([]int, 0, n), make([]int, 0, n), nil
+	c.runs, c.short, c.gathered = nil, 0, 0
 	c.pages = c.s.pages
 	if root.Root&dirtyBit != 0 {
 		c.collect(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
@@ -248,6 +251,9 @@ func (c *commit) collect(r btree.Ref) {
 	}
 	if leaf && before == len(c.leaves)+len(c.branches) {
 		c.leaves = append(c.leaves, i)
+		if r.Flags&btree.FlagValueRun != 0 {
+			c.holders = append(c.holders, i)
+		}
 	} else {
 		c.branches = append(c.branches, i) // or a leaf with changed buckets, which lives as long
 	}
@@ -255,9 +261,21 @@ func (c *commit) collect(r btree.Ref) {
 
 func (c *commit) collectRef(r btree.Ref) {
 	if r.Bytes > 0 {
-		c.runs = append(c.runs, int(r.ID&^dirtyBit))
+		c.addRun(int(r.ID &^ dirtyBit))
 	} else {
 		c.collect(r)
+	}
+}
+
+// addRun lists run i.
+func (c *commit) addRun(i int) {
+	c.runs = append(c.runs, i)
+	n := c.runPages(i)
+	if n <= gatherMost {
+		c.gathered += n
+	}
+	if n <= moveMost {
+		c.short += n
 	}
 }
 

@@ -291,6 +291,8 @@ func TestCrashClean(t *testing.T) {
 		"one goroutine":        {},
 		"several":              {several: true},
 		"several, two flushes": {several: true, o: folio.Options{TwoFlushes: true}},
+		"values in runs":       {runs: true},
+		"runs, two goroutines": {runs: true, several: true},
 	} {
 		t.Run(name, func(t *testing.T) { require.NoError(t, c.run()) })
 	}
@@ -299,6 +301,7 @@ func TestCrashClean(t *testing.T) {
 type crashClean struct {
 	o       folio.Options
 	several bool // goroutines write a commit
+	runs    bool // values have a page each, not four one
 	db      *folio.DB
 	m       *foliotest.Bucket
 }
@@ -313,21 +316,33 @@ func (c *crashClean) update(fn func(b *folio.Bucket, m *foliotest.Bucket)) {
 
 // fill makes a file of which many pages are free, but not in long extents.
 func (c *crashClean) fill() {
+	keys, each := 24_000, 4
+	if c.runs {
+		keys, each = 6000, 1
+	}
 	c.update(func(b *folio.Bucket, m *foliotest.Bucket) {
-		for i := range 24_000 {
-			putSized(fmt.Sprintf("key %05d", i), 900)(b, m)
+		for i := range keys {
+			putSized(fmt.Sprintf("key %05d", i), c.size(100))(b, m)
 		}
 	})
 	c.update(func(b *folio.Bucket, m *foliotest.Bucket) { // of 30 pages 6 stay
-		for i := range 24_000 {
-			if i%120 >= 24 {
+		for i := range keys {
+			if i%(30*each) >= 6*each {
 				remove(fmt.Sprintf("key %05d", i))(b, m)
 			}
 		}
 	})
 	for range 50 { // which move nothing, but what was removed is free, and nothing is young
-		c.update(putSized("key 00000", 800))
+		c.update(putSized("key 00000", c.size(0)))
 	}
+}
+
+// size is that of a value, for x from 0 to 100.
+func (c *crashClean) size(x int) int {
+	if c.runs {
+		return 2900 + x
+	}
+	return 800 + x
 }
 
 func (c crashClean) run() (err error) {
@@ -341,7 +356,7 @@ func (c crashClean) run() (err error) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	some := func(b *folio.Bucket, m *foliotest.Bucket) {
 		for range 150 {
-			putSized(m.Key(rnd.IntN(m.Len())), 800+rnd.IntN(100))(b, m)
+			putSized(m.Key(rnd.IntN(m.Len())), c.size(rnd.IntN(100)))(b, m)
 		}
 	}
 	reader, err := c.db.Begin(false)
@@ -351,7 +366,7 @@ func (c crashClean) run() (err error) {
 		c.update(some)
 	}
 	after := c.db.Stats()
-	if d := after.Sub(&before); d.PageWrites < 4*220 {
+	if d := after.Sub(&before); d.PageWrites < 4*220 || c.runs && d.TxStats.RunPages < 4*180 {
 		return fmt.Errorf("hardly anything was moved: %d pages in 4 commits", d.PageWrites)
 	}
 	if err := errors.Join(foliotest.Diff(reader, seen), foliotest.Check(reader), reader.Rollback()); err != nil {

@@ -61,7 +61,8 @@ func (tx *Tx) spill() error {
 	}
 	root := tx.root.tree.Header()
 	sp := spilling{commit: c}
-	c.leaves, c.runs, c.branches, c.pages = c.leaves[:0], c.runs[:0], c.branches[:0], 0
+	c.leaves, c.branches, c.pages = c.leaves[:0], c.branches[:0], 0
+	c.runs, c.short, c.gathered = c.runs[:0], 0, 0
 	if root.Root&dirtyBit != 0 {
 		sp.node(btree.Ref{ID: root.Root, Flags: btree.FlagBucket})
 	}
@@ -154,7 +155,7 @@ func (sp *spilling) ref(r btree.Ref) bool {
 	if d.epoch <= sp.s.boundary {
 		return false
 	}
-	sp.runs = append(sp.runs, i)
+	sp.addRun(i)
 	sp.pages += sp.s.pagesOf(d)
 	return true
 }

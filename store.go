@@ -138,9 +138,7 @@ func (s *store) forget(m mark) {
 // drop lets the memory of dirty page i go.
 func (s *store) drop(i int) {
 	if d := &s.dirty[i]; !d.free {
-		if !d.run {
-			s.recycle(d.buf)
-		}
+		s.recycle(d.buf)
 		*d = dirtyPage{free: true}
 	}
 }
@@ -222,7 +220,8 @@ func (s *store) Allocate() (page.ID, page.Page) {
 
 // AllocateRun returns a new dirty run for n data bytes.
 func (s *store) AllocateRun(n int) (page.ID, []byte) {
-	run := make([]byte, btree.RunPages(n, s.pageSize)*s.pageSize)
+	run := s.bufferFor(btree.RunPages(n, s.pageSize))
+	clear(run)
 	data := btree.InitRun(run, n, s.pageSize)
 	return s.add(dirtyPage{buf: run, run: true}), data
 }
@@ -296,6 +295,21 @@ func (s *store) Replace(id page.ID, p page.Page) {
 // application may still look at it.
 func (s *store) recycle(buf []byte) {
 	if !s.exposed {
+		s.keepBuffer(buf)
+	}
+}
+
+// bufferFor returns a buffer of n pages, which is not cleared.
+func (s *store) bufferFor(n int) []byte {
+	if n == 1 {
+		return s.buffers.get()
+	}
+	return make([]byte, n*s.pageSize)
+}
+
+// keepBuffer keeps buf for reuse, if it is a page.
+func (s *store) keepBuffer(buf []byte) {
+	if len(buf) == s.pageSize {
 		s.buffers.put(buf)
 	}
 }
@@ -306,8 +320,8 @@ func (s *store) Exposed() bool { return s.exposed }
 // release gives all memory back when no transaction uses the store any more.
 func (s *store) release() {
 	for i := range s.dirty {
-		if d := &s.dirty[i]; !d.free && !d.run {
-			s.buffers.put(d.buf)
+		if d := &s.dirty[i]; !d.free {
+			s.keepBuffer(d.buf)
 		}
 	}
 	s.buffers.putLists(s.dirty, s.freed)

@@ -294,11 +294,16 @@ func copyLeaf(dst, n node) {
 	}
 }
 
-// bestLeafPrefix tells whether the prefix of leaf n cannot be longer: its first and
-// its last key share no more. Or it has one key, whose prefix is a guess anyway.
+// bestLeafPrefix tells whether the prefix of leaf n, whose cells have no holes, cannot be
+// longer: its first and its last key share no more, or there is no room for more. Or it has
+// one key, whose prefix is a guess anyway.
 func (n node) bestLeafPrefix() bool {
 	c := n.count()
-	return c < 2 || commonPrefix(n.leafKeyStub(0), n.leafKeyStub(c-1)) == n.prefixLen()
+	if c < 2 {
+		return true
+	}
+	pl, room := n.prefixLen(), n.base()-page.HeaderSize+n.gap()
+	return room&^3 <= pl || commonPrefix(n.leafKeyStub(0), n.leafKeyStub(c-1)) == pl
 }
 
 // prefixOf returns the length of the prefix of all cells, flags being the union

@@ -148,13 +148,16 @@ func encodeKeyRef(dst []byte, n int, id page.ID, birth page.TxID) {
 	le.PutUint64(dst[10:], uint64(birth))
 }
 
+// offRefID is where the id is in a value reference.
+const offRefID = 4
+
 func decodeValueRef(ref []byte) (n int, id page.ID, birth page.TxID) {
-	return int(le.Uint32(ref)), page.ID(le.Uint64(ref[4:])), page.TxID(le.Uint64(ref[12:]))
+	return int(le.Uint32(ref)), page.ID(le.Uint64(ref[offRefID:])), page.TxID(le.Uint64(ref[12:]))
 }
 
 func encodeValueRef(dst []byte, n int, id page.ID, birth page.TxID) {
 	le.PutUint32(dst, uint32(n))
-	le.PutUint64(dst[4:], uint64(id))
+	le.PutUint64(dst[offRefID:], uint64(id))
 	le.PutUint64(dst[12:], uint64(birth))
 }
 

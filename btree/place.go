@@ -5,6 +5,8 @@ package btree
 // commit has decided where everything goes.
 
 import (
+	"iter"
+
 	"github.com/foliodb/folio/internal/page"
 	"github.com/foliodb/folio/internal/prefetch"
 )
@@ -103,6 +105,41 @@ func (c ChildIDs) next(i int, mask page.ID) int {
 // ChildBirth returns the transaction that the i-th child of branch p is from.
 func ChildBirth(p page.Page, i int) page.TxID { return node(p).childBirth(i) }
 
+// plainRun returns the run that the value of the cell at off is in, which has kl key bytes and
+// no flag but FlagValueRun.
+func (n node) plainRun(off, kl int) page.ID {
+	return page.ID(le.Uint64(n[off+leafCellHeader+kl+offRefID:]))
+}
+
+// ValueRuns returns the runs that values of leaf p are in, with the cell of each, but for
+// those with long keys.
+func ValueRuns(p page.Page) iter.Seq2[int, Ref] {
+	return func(yield func(i int, r Ref) bool) {
+		n := node(p)
+		c := n.count()
+		slots := n[leafSlots(n.base(), c):]
+		for i := range c {
+			v := le.Uint32(slots[slotSize*i:])
+			off, kl := int(v&0xffff), int(v>>16)
+			if n[off] != FlagValueRun {
+				continue
+			}
+			size, id, birth := decodeValueRef(n[off+leafCellHeader+kl:])
+			if !yield(i, Ref{id, birth, size, flagsKnown}) {
+				return
+			}
+		}
+	}
+}
+
+// SetValueRun makes cell i of leaf p, a dirty one whose value is in a run, refer to run id
+// instead, which has the same bytes.
+func SetValueRun(p page.Page, i int, id page.ID) {
+	ref := node(p).leafCell(i).payload
+	size, _, birth := decodeValueRef(ref)
+	encodeValueRef(ref, size, id, birth)
+}
+
 // SetRefs replaces each reference in p to a page whose id has a bit of mask by what
 // fn returns for it. A mask of zero stands for all.
 func SetRefs(p page.Page, mask page.ID, fn func(Ref) (page.ID, page.TxID)) {
@@ -120,8 +157,13 @@ func rewrite(n node, mask page.ID, fn func(Ref) (page.ID, page.TxID), write bool
 	if n.isLeaf() {
 		slots := n[leafSlots(b, c):]
 		for i := range c {
-			if off := le.Uint16(slots[slotSize*i:]); n[off] != 0 {
-				rewriteCell(n.leafCell(i), only, write)
+			v := le.Uint32(slots[slotSize*i:])
+			off, kl := int(v&0xffff), int(v>>16)
+			switch f := n[off]; {
+			case f == 0:
+			case f == FlagValueRun && mask != 0 && n.plainRun(off, kl)&mask == 0: // as most are
+			default:
+				rewriteCell(n.leafCellAt(off, kl), only, write)
 			}
 		}
 		return

@@ -248,6 +248,10 @@ func (w *Writer) replace(t *Tree, key []byte, size int, flags byte) ([]byte, err
 		return old.payload, nil // nobody can have seen it: in place
 	}
 	w.freeValue(&old)
+	if old.flags&FlagValueRun != 0 && flags == old.flags {
+		t.mods++
+		return w.payload(old.payload, size, flags), nil // nobody sees references
+	}
 	if f.id == 0 && flags != 0 {
 		w.promote(t, 0) // only plain cells may live in a parent's leaf
 		stub = f.n.leafKeyStub(f.i)
