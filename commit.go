@@ -602,6 +602,9 @@ func (db *DB) publish(c *commit) {
 // behind their marks, and no reader does. What that one writes behind its mark later, for
 // its free space, makes the file longer again. If it cannot be cut now, a later commit
 // will do it. It needs the writer lock and the token.
+//
+// On a full disk it leaves nothing there: it can be a hole, where no page can be written,
+// and commits would take it for room.
 func (db *DB) shrink(next page.ID) {
 	hwm := max(next, db.head.meta.HighWater, db.durable.meta.HighWater)
 	if bugs.On(bugs.ShrinkTooFar) {

@@ -68,19 +68,29 @@ func (c *Cursor) next() btree.Item {
 	if !c.steady() || c.bucket.gone {
 		return c.do(c.c.Next)
 	}
-	it, err := c.c.Next()
+	return c.moved(c.c.Next())
+}
+
+func (c *Cursor) prev() btree.Item {
+	if !c.steady() || c.bucket.gone {
+		return c.do(c.c.Prev)
+	}
+	return c.moved(c.c.Prev())
+}
+
+func (c *Cursor) moved(it btree.Item, err error) btree.Item {
 	if err != nil {
 		c.bucket.tx.fail(err)
 	}
 	return it
 }
 
-// steps returns how many calls of Step will get a key before hi each.
-func (c *Cursor) steps(hi []byte) int {
+// steps returns how many steps of c's tree, of which fn tells it, may be taken now.
+func (c *Cursor) steps(fn func(to []byte) (int, error), to []byte) int {
 	if !c.steady() {
 		return 0
 	}
-	n, err := c.c.Steps(hi)
+	n, err := fn(to)
 	if err != nil {
 		c.bucket.tx.fail(err)
 	}
@@ -95,8 +105,30 @@ func (c *Cursor) walk(it btree.Item, hi []byte, yield func(k, v []byte) bool) {
 		if hi != nil && bytes.Compare(it.Key, hi) >= 0 || !yield(pair(it)) {
 			return
 		}
-		for n := c.steps(hi); n > 0 && c.steady(); n-- {
-			if !yield(c.c.Step()) {
+		for n := c.steps(c.c.Steps, hi); n > 0 && c.steady(); n-- {
+			k, v := c.c.Step()
+			if k == nil {
+				break
+			}
+			if !yield(k, v) {
+				return
+			}
+		}
+	}
+}
+
+// walkBack is walk in the other direction, down to lo.
+func (c *Cursor) walkBack(it btree.Item, lo []byte, yield func(k, v []byte) bool) {
+	for ; it.Key != nil; it = c.prev() {
+		if lo != nil && bytes.Compare(it.Key, lo) < 0 || !yield(pair(it)) {
+			return
+		}
+		for n := c.steps(c.c.StepsBack, lo); n > 0 && c.steady(); n-- {
+			k, v := c.c.StepBack()
+			if k == nil {
+				break
+			}
+			if !yield(k, v) {
 				return
 			}
 		}
@@ -130,7 +162,14 @@ func (c *Cursor) Next() (key, value []byte) {
 
 // Prev moves to the previous key and returns it; nil before the first. On a new
 // cursor it is Last.
-func (c *Cursor) Prev() (key, value []byte) { return pair(c.do(c.c.Prev)) }
+func (c *Cursor) Prev() (key, value []byte) {
+	if c.steady() {
+		if key, value = c.c.StepBack(); key != nil {
+			return key, value
+		}
+	}
+	return pair(c.prev())
+}
 
 // Seek moves to the first key that is not before seek and returns it; nil if
 // there is none.
@@ -198,11 +237,7 @@ func (b *Bucket) RangeBackward(lo, hi []byte) iter.Seq2[[]byte, []byte] {
 			c.do(func() (btree.Item, error) { return c.c.Seek(hi) })
 			it = c.do(c.c.Prev)
 		}
-		for ; it.Key != nil; it = c.do(c.c.Prev) {
-			if lo != nil && bytes.Compare(it.Key, lo) < 0 || !yield(pair(it)) {
-				return
-			}
-		}
+		c.walkBack(it, lo, yield)
 	}
 }
 

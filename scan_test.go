@@ -18,8 +18,8 @@ import (
 
 type kv struct{ key, value []byte }
 
-// scanBucket fills a bucket of 5000 keys, of which the last third lies among
-// nested buckets, long values and long keys, and returns what is in it.
+// scanBucket fills a bucket of 5000 keys, of which a part lies among long values, and the last
+// third among nested buckets, long values and long keys, and returns what is in it.
 func scanBucket(t *testing.T, db *folio.DB) []kv {
 	var want []kv
 	require.NoError(t, db.Update(func(tx *folio.Tx) error {
@@ -28,6 +28,9 @@ func scanBucket(t *testing.T, db *folio.DB) []kv {
 		for i := range 5000 {
 			p := kv{fmt.Appendf(nil, "key %04d", i), bytes.Repeat([]byte{byte(i)}, i%150)}
 			switch {
+			case i > 1500 && i < 2500 && i%7 == 0:
+				p.value = bytes.Repeat([]byte{byte(i)}, 2500+i)
+				err = b.Put(p.key, p.value)
 			case i > 3300 && i%70 == 0:
 				_, err = b.CreateBucket(p.key)
 				p.value = nil
@@ -64,9 +67,12 @@ func samePairs(t *testing.T, want []kv, seq func(yield func(k, v []byte) bool)) 
 func TestScans(t *testing.T) {
 	db := openNew(t)
 	want := scanBucket(t, db)
+	backwards := slices.Clone(want)
+	slices.Reverse(backwards)
 	scans := func(tx *folio.Tx) error {
 		b := tx.Bucket([]byte("b"))
 		samePairs(t, want, b.All())
+		samePairs(t, backwards, b.Backward())
 		samePairs(t, want, func(yield func(k, v []byte) bool) {
 			require.NoError(t, b.ForEach(func(k, v []byte) error { yield(k, v); return nil }))
 		})
@@ -80,11 +86,13 @@ func TestScans(t *testing.T) {
 				hi, _ = slices.BinarySearchFunc(want, end, func(p kv, k []byte) int { return bytes.Compare(p.key, k) })
 			}
 			samePairs(t, want[lo:max(lo, hi)], b.Range(want[lo].key, end))
+			samePairs(t, backwards[len(want)-max(lo, hi):len(want)-lo], b.RangeBackward(want[lo].key, end))
 		}
 		wander(t, b.Cursor(), want, rnd)
 		return tx.Err()
 	}
 	require.NoError(t, db.View(scans))
+	require.NoError(t, db.View(scans)) // all has been verified
 	tx, err := db.Begin(false)
 	require.NoError(t, err)
 	require.NoError(t, scans(tx))

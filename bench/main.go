@@ -22,7 +22,7 @@ import (
 func main() {
 	n := flag.Int("n", 1_000_000, "number of keys")
 	rounds := flag.Int("rounds", 5, "number of rounds")
-	only := flag.String("only", "", "groups of workloads, separated by commas: sorted, main, churn, large, device")
+	only := flag.String("only", "", "groups of workloads, separated by commas: sorted, main, churn, values, large, device")
 	dir := flag.String("dir", "", "directory on the device to be measured; default a temporary one")
 	b := flag.String("b", "bbolt", "what to compare with: bbolt or folio")
 	until := flag.String("commit-until-killed", "", "store that commits to the file given until it is killed; for internal use")

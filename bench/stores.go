@@ -22,7 +22,9 @@ type bucket interface {
 
 type cursor interface {
 	First() (key, value []byte)
+	Last() (key, value []byte)
 	Next() (key, value []byte)
+	Prev() (key, value []byte)
 	Seek(seek []byte) (key, value []byte)
 }
 

@@ -37,6 +37,7 @@ var groups = []group{
 	{"sorted", (*run).sortedLoad},
 	{"main", (*run).mainFile},
 	{"churn", (*run).churn},
+	{"values", (*run).values},
 	{"large", (*run).largeValues},
 	{"device", (*run).limits},
 }
@@ -173,6 +174,22 @@ func (r *run) reads(s store) error {
 		}); err != nil {
 			return err
 		}
+	}
+	if err := r.measure("scan backwards, reading all", len(keys), func() error {
+		return s.view(func(b bucket) error {
+			c, n := cursorOf(b), 0
+			for k, v := c.Last(); k != nil; k, v = c.Prev() {
+				sum(k)
+				sum(v)
+				n++
+			}
+			if n != len(keys) {
+				return fmt.Errorf("scan found %d keys of %d", n, len(keys))
+			}
+			return nil
+		})
+	}); err != nil {
+		return err
 	}
 	ranges := keys[:min(20_000, len(keys))]
 	return r.measure("range of 100", len(ranges), func() error {

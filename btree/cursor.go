@@ -25,13 +25,12 @@ const (
 
 // Cursor iterates over a tree. The zero Cursor is not usable; call Init.
 type Cursor struct {
-	t    *Tree
-	path []cursorFrame // the branches, from the root down
-	buf  [4]cursorFrame
-	mods uint64
-	pos  position
-	// scanning says that Next has been in this leaf: announce has been called.
-	scanning bool
+	t        *Tree
+	path     []cursorFrame // the branches, from the root down
+	buf      [4]cursorFrame
+	mods     uint64
+	pos      position
+	scanning int8   // in this leaf announce has been called: forward (1), backward (-1), or not (0)
 	key      []byte // of pos, in a tree that can change; elsewhere the slots tell
 
 	leaf  node // nil: none
@@ -39,11 +38,14 @@ type Cursor struct {
 	count int  // what the leaf's header says, for in a scan each look at the
 	slots int  // header is one too many: cells, and the offset of the slots
 	// steps is count for a leaf that Step can go through: one in a tree that nobody
-	// changes, whose cells have no flags and lie one behind the other, as they do in
-	// the file. It is 0 for other leaves.
-	steps  int
-	asked  int // the last child of the lowest branch whose beginning was asked for
-	leaves int // that it has entered since it was told where to go
+	// changes, whose cells have no flags, but for values in runs, and lie one behind the
+	// other, as they do in the file. It is 0 for other leaves.
+	steps int
+	runs  bool // of that leaf: some values can be in runs
+	// asked and askedBack are the last child of the lowest branch, and the first one, whose
+	// beginning was asked for.
+	asked, askedBack int
+	leaves           int // that it has entered since it was told where to go
 }
 
 // cursorFrame is a branch and the child in it.
@@ -54,7 +56,7 @@ type cursorFrame struct {
 
 func (c *Cursor) push(n node, i int) {
 	c.path = append(c.path, cursorFrame{n, i})
-	c.asked = 0
+	c.asked, c.askedBack = 0, n.count()
 }
 
 // enter makes slot i of leaf n the current one.
@@ -62,7 +64,7 @@ func (c *Cursor) enter(n node, i int) {
 	c.leaves++
 	c.leaf, c.i, c.count = n, i, n.count()
 	c.slots = leafSlots(n.base(), c.count)
-	c.steps, c.scanning = 0, false
+	c.steps, c.runs, c.scanning = 0, false, 0
 }
 
 // Item is what a cursor is on. Key is nil behind the last or before the first
@@ -152,7 +154,7 @@ func (c *Cursor) load() (Item, error) {
 	off := int(v & 0xffff)
 	head := n[off : off+leafCellHeader]
 	if head[0]&(FlagKeyRun|FlagValueRun) != 0 {
-		return c.loadLong(n.leafCellAt(off, int(v>>16)))
+		return c.loadLong(off, int(v>>16))
 	}
 	k := off + leafCellHeader
 	p := k + int(v>>16)
@@ -172,6 +174,9 @@ func (c *Cursor) Step() (key, value []byte) {
 	if i >= c.steps {
 		return nil, nil
 	}
+	if c.runs {
+		return c.stepTo(i)
+	}
 	// A cell takes as many bytes as a slot or more: these eight are in the node even
 	// for the last slot.
 	n, slot := c.leaf, c.slots+slotSize*i
@@ -186,8 +191,53 @@ func (c *Cursor) Step() (key, value []byte) {
 	return n[k:p:p], n[p:end:end]
 }
 
+// StepBack is Step in the other direction, for Prev.
+func (c *Cursor) StepBack() (key, value []byte) {
+	i := c.i - 1
+	if i < 0 || c.steps == 0 {
+		return nil, nil
+	}
+	if c.runs {
+		return c.stepTo(i)
+	}
+	n, slot := c.leaf, c.slots+slotSize*i
+	v := le.Uint64(n[slot : slot+2*slotSize])
+	k := int(v&0xffff) + leafCellHeader
+	p := k + int(v>>16&0xffff)
+	end := int(v >> 32 & 0xffff) // where the cell that the cursor was on begins
+	c.i = i
+	return n[k:p:p], n[p:end:end]
+}
+
+// stepTo is a step to slot i, whose value can be in a run: one that has been verified.
+func (c *Cursor) stepTo(i int) (key, value []byte) {
+	n, slot := c.leaf, c.slots+i*slotSize
+	v := le.Uint32(n[slot : slot+slotSize])
+	off := int(v & 0xffff)
+	k := off + leafCellHeader
+	p := k + int(v>>16)
+	value = n[p:][:le.Uint16(n[off+1:])]
+	switch n[off] {
+	case 0:
+	case FlagValueRun:
+		size, id, birth := decodeValueRef(value)
+		if !c.t.seen(id) {
+			return nil, nil
+		}
+		c.announceRun(i + int(c.scanning)*aheadRuns)
+		var err error
+		if value, err = c.t.r.Run(id, birth, size); err != nil {
+			return nil, nil // Next or Prev will find out
+		}
+	default: // not what the leaf's parent says
+		return nil, nil
+	}
+	c.i = i
+	return n[k:p:p], value[:len(value):len(value)]
+}
+
 // Steps returns how many Steps the cursor can take to keys before hi, nil being
-// unbounded.
+// unbounded. With values in runs, fewer may come to one.
 func (c *Cursor) Steps(hi []byte) (int, error) {
 	end := c.steps
 	if end > 0 && hi != nil {
@@ -199,16 +249,30 @@ func (c *Cursor) Steps(hi []byte) (int, error) {
 	return max(end-c.i-1, 0), nil
 }
 
+// StepsBack returns how many StepBacks the cursor can take to keys from lo on, nil being
+// unbounded.
+func (c *Cursor) StepsBack(lo []byte) (int, error) {
+	if c.steps == 0 || lo == nil {
+		return min(c.i, c.steps), nil
+	}
+	first, _, err := c.leaf.searchLeaf(c.t.r, lo)
+	return max(c.i-first, 0), err
+}
+
 // loadLong is load for a cell with an overflow run.
-func (c *Cursor) loadLong(cell leafCell) (Item, error) {
+func (c *Cursor) loadLong(off, keyLen int) (Item, error) {
+	cell := c.leaf.leafCellAt(off, keyLen)
 	key, err := c.t.key(&cell)
 	if err != nil {
 		return Item{}, err
 	}
-	if c.leaves >= scanLeaves && cell.flags&FlagValueRun != 0 {
+	if cell.flags&FlagValueRun != 0 && c.leaves >= scanLeaves {
 		if _, id, _ := decodeValueRef(cell.payload); !c.t.seen(id) {
 			c.t.r.Ahead(id, 1) // of a long one the rest follows
 		}
+	}
+	if c.scanning != 0 {
+		c.announceRun(c.i + int(c.scanning)*aheadRuns)
 	}
 	value, err := c.t.value(&cell)
 	if err != nil {
@@ -324,12 +388,12 @@ func (c *Cursor) disorder() error {
 
 // forward moves one slot on from the current one.
 func (c *Cursor) forward() (Item, error) {
-	if !c.scanning {
+	if c.scanning == 0 {
 		if c.i+1 < c.count {
 			off, _ := c.leaf.leafSlot(c.i + 1)
 			c.leaf.announceCells(off)
 		}
-		c.announce()
+		c.announce(1)
 	}
 	if c.i+1 < c.count {
 		c.i++
@@ -365,6 +429,13 @@ func (c *Cursor) Prev() (Item, error) {
 
 // back moves one slot back from the current one.
 func (c *Cursor) back() (Item, error) {
+	if c.scanning == 0 {
+		if c.i > 0 {
+			off, _ := c.leaf.leafSlot(c.i - 1)
+			c.leaf.announceCells(max(off-aheadCells, 0))
+		}
+		c.announce(-1)
+	}
 	if c.i > 0 {
 		c.i--
 		return c.load()
@@ -394,7 +465,7 @@ func (c *Cursor) nextLeaf() (bool, error) {
 			c.start() // between two leaves there is nothing to be on
 			return false, err
 		}
-		c.announce()
+		c.announce(1)
 		return true, nil
 	}
 	return false, nil
@@ -409,27 +480,60 @@ const (
 	aheadLeaves = 3
 	aheadHead   = 320
 	aheadCells  = 512
+	aheadRuns   = 4 // values in runs, of which each is a miss of the TLB
+	aheadRun    = 128
 )
 
-// announce is called when a scan has come to the current leaf. It finds out whether
-// Step can go through it, and asks for what the scan will need next.
-func (c *Cursor) announce() {
-	c.scanning = true
+// announce is called when a scan has come to the current leaf, in direction dir. It finds
+// out whether Step and StepBack can go through it, and asks for what the scan will need next.
+func (c *Cursor) announce(dir int8) {
+	c.scanning = dir
 	if len(c.path) == 0 {
 		return
 	}
 	f := &c.path[len(c.path)-1]
-	if c.t.w == nil && f.n.childFlags(f.i) == 0 {
-		c.steps = c.count
+	if flags := f.n.childFlags(f.i); c.t.w == nil && flags&^FlagValueRun == 0 {
+		c.steps, c.runs = c.count, flags != 0
 	}
-	last := min(f.i+aheadLeaves, f.n.count()-1)
-	for i := max(f.i, c.asked) + 1; i <= last; i++ {
-		c.t.announce(f.n, i)
+	if dir > 0 {
+		last := min(f.i+aheadLeaves, f.n.count()-1)
+		for i := max(f.i, c.asked) + 1; i <= last; i++ {
+			c.t.announce(f.n, i)
+		}
+		c.asked = last
+		if f.i == last {
+			return
+		}
+	} else {
+		first := max(f.i-aheadLeaves, 0)
+		for i := min(f.i, c.askedBack) - 1; i >= first; i-- {
+			c.t.announce(f.n, i)
+		}
+		c.askedBack = first
+		if f.i == first {
+			return
+		}
 	}
-	c.asked = last
-	if f.i < last {
-		if p, ok := c.t.r.Peek(f.n.childID(f.i + 1)); ok {
-			node(p).announceCells(len(p) - min(p.CellBytes(), len(p))) // it may be no node
+	if p, ok := c.t.r.Peek(f.n.childID(f.i + int(dir))); ok {
+		from := len(p) - aheadCells // its last cells end where it does
+		if dir > 0 {
+			from = len(p) - min(p.CellBytes(), len(p)) // it may be no node
+		}
+		node(p).announceCells(from)
+	}
+}
+
+// announceRun asks for the beginning of the value of slot i of the current leaf, if it is in a
+// run.
+func (c *Cursor) announceRun(i int) {
+	if i < 0 || i >= c.count {
+		return
+	}
+	n, slot := c.leaf, c.slots+i*slotSize
+	v := le.Uint32(n[slot : slot+slotSize])
+	if off := int(v & 0xffff); n[off] == FlagValueRun {
+		if p, ok := c.t.r.Peek(n.plainRun(off, int(v>>16))); ok {
+			prefetch.Lines(p[:aheadRun])
 		}
 	}
 }
@@ -453,7 +557,12 @@ func (c *Cursor) prevLeaf() (bool, error) {
 		}
 		f.i--
 		c.path = c.path[:d+1]
-		return true, c.down(n, true)
+		if err := c.down(n, true); err != nil {
+			c.start() // between two leaves there is nothing to be on
+			return false, err
+		}
+		c.announce(-1)
+		return true, nil
 	}
 	return false, nil
 }
