@@ -5,6 +5,7 @@ package folio
 import (
 	"bytes"
 	"iter"
+	"runtime/debug"
 
 	"github.com/foliodb/folio/btree"
 )
@@ -61,21 +62,60 @@ func (c *Cursor) first() btree.Item { return c.do(c.c.First) }
 // care of, and lookups have not come to an end.
 func (c *Cursor) steady() bool {
 	tx := c.bucket.tx
-	return tx.managed && tx.err == nil
+	return tx.managed && tx.err == nil && !c.bucket.gone
 }
 
 func (c *Cursor) next() btree.Item {
-	if !c.steady() || c.bucket.gone {
+	if !c.steady() {
 		return c.do(c.c.Next)
 	}
 	return c.moved(c.c.Next())
 }
 
 func (c *Cursor) prev() btree.Item {
-	if !c.steady() || c.bucket.gone {
+	if !c.steady() {
 		return c.do(c.c.Prev)
 	}
 	return c.moved(c.c.Prev())
+}
+
+// step moves within a leaf, if that is all there is to do; else it returns nil. A scan is
+// this and nothing else, most of the time.
+func (c *Cursor) step() (key, value []byte) {
+	if c.steady() {
+		return c.c.Step()
+	}
+	return c.stepByHand(false)
+}
+
+func (c *Cursor) stepBack() (key, value []byte) {
+	if c.steady() {
+		return c.c.StepBack()
+	}
+	return c.stepByHand(true)
+}
+
+// stepByHand is step, or stepBack, in a transaction begun by hand. It does what guarded does,
+// without its closures, which take longer than a step.
+func (c *Cursor) stepByHand(back bool) (key, value []byte) {
+	if c.bucket.usable() != nil {
+		return nil, nil
+	}
+	key, value, err := c.caughtStep(back)
+	if err != nil {
+		c.bucket.tx.stick(err)
+	}
+	return key, value
+}
+
+func (c *Cursor) caughtStep(back bool) (key, value []byte, err error) {
+	defer c.bucket.tx.caught(debug.SetPanicOnFault(true), &err)
+	if back {
+		key, value = c.c.StepBack()
+	} else {
+		key, value = c.c.Step()
+	}
+	return key, value, nil
 }
 
 func (c *Cursor) moved(it btree.Item, err error) btree.Item {
@@ -86,14 +126,17 @@ func (c *Cursor) moved(it btree.Item, err error) btree.Item {
 }
 
 // steps returns how many steps of c's tree, of which fn tells it, may be taken now.
-func (c *Cursor) steps(fn func(to []byte) (int, error), to []byte) int {
-	if !c.steady() {
+func (c *Cursor) steps(fn func(to []byte) (int, error), to []byte) (n int) {
+	tx := c.bucket.tx
+	if c.bucket.usable() != nil {
 		return 0
 	}
-	n, err := fn(to)
-	if err != nil {
-		c.bucket.tx.fail(err)
-	}
+	tx.guarded(func() {
+		var err error
+		if n, err = fn(to); err != nil {
+			tx.fail(err)
+		}
+	})
 	return n
 }
 
@@ -105,8 +148,8 @@ func (c *Cursor) walk(it btree.Item, hi []byte, yield func(k, v []byte) bool) {
 		if hi != nil && bytes.Compare(it.Key, hi) >= 0 || !yield(pair(it)) {
 			return
 		}
-		for n := c.steps(c.c.Steps, hi); n > 0 && c.steady(); n-- {
-			k, v := c.c.Step()
+		for n := c.steps(c.c.Steps, hi); n > 0; n-- {
+			k, v := c.step()
 			if k == nil {
 				break
 			}
@@ -123,8 +166,8 @@ func (c *Cursor) walkBack(it btree.Item, lo []byte, yield func(k, v []byte) bool
 		if lo != nil && bytes.Compare(it.Key, lo) < 0 || !yield(pair(it)) {
 			return
 		}
-		for n := c.steps(c.c.StepsBack, lo); n > 0 && c.steady(); n-- {
-			k, v := c.c.StepBack()
+		for n := c.steps(c.c.StepsBack, lo); n > 0; n-- {
+			k, v := c.stepBack()
 			if k == nil {
 				break
 			}
@@ -151,11 +194,8 @@ func (c *Cursor) Last() (key, value []byte) { return pair(c.do(c.c.Last)) }
 // Next moves to the next key and returns it; nil behind the last. On a new cursor
 // it is First.
 func (c *Cursor) Next() (key, value []byte) {
-	if c.steady() {
-		// A scan is this and nothing else, most of the time.
-		if key, value = c.c.Step(); key != nil {
-			return key, value
-		}
+	if key, value = c.step(); key != nil {
+		return key, value
 	}
 	return pair(c.next())
 }
@@ -163,10 +203,8 @@ func (c *Cursor) Next() (key, value []byte) {
 // Prev moves to the previous key and returns it; nil before the first. On a new
 // cursor it is Last.
 func (c *Cursor) Prev() (key, value []byte) {
-	if c.steady() {
-		if key, value = c.c.StepBack(); key != nil {
-			return key, value
-		}
+	if key, value = c.stepBack(); key != nil {
+		return key, value
 	}
 	return pair(c.prev())
 }

@@ -116,17 +116,20 @@ func (tx *Tx) guarded(fn func()) {
 // catch runs fn, and returns the fault on the transaction's map that has ended it, or
 // nil. Other panics go on.
 func (tx *Tx) catch(fn func()) (err error) {
-	old := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(old)
-		if r := recover(); r != nil {
-			if err = tx.faulted(r); err == nil {
-				panic(r)
-			}
-		}
-	}()
+	defer tx.caught(debug.SetPanicOnFault(true), &err)
 	fn()
 	return nil
+}
+
+// caught is deferred by what reads the map: a fault becomes err. old is what SetPanicOnFault
+// has returned.
+func (tx *Tx) caught(old bool, err *error) {
+	debug.SetPanicOnFault(old)
+	if r := recover(); r != nil {
+		if *err = tx.faulted(r); *err == nil {
+			panic(r)
+		}
+	}
 }
 
 // change runs a change of the database, and returns what the application gets:

@@ -75,6 +75,43 @@ func TestFaultTruncated(t *testing.T) {
 	}
 }
 
+// TestFaultInStep truncates the file under a cursor that is in the middle of a leaf, where it
+// moves by steps, in a transaction begun by hand.
+func TestFaultInStep(t *testing.T) {
+	skipEmulated(t)
+	for _, writable := range []bool{false, true} {
+		for name, move := range map[string]func(*folio.Cursor) ([]byte, []byte){
+			"Next": (*folio.Cursor).Next, "Prev": (*folio.Cursor).Prev,
+		} {
+			t.Run(fmt.Sprintf("%s, writable %v", name, writable), func(t *testing.T) {
+				path, _ := filled(t)
+				db, err := folio.Open(path, 0o600, nil)
+				noErr(t, err)
+				defer db.Close()
+				tx, err := db.Begin(writable)
+				noErr(t, err)
+				defer func() { _ = tx.Rollback() }()
+				c := tx.Bucket([]byte("b")).Cursor()
+				c.Seek([]byte("key 02500"))
+				for range 50 { // past the end of the leaf that it began in
+					if k, _ := move(c); k == nil {
+						t.Fatal(tx.Err())
+					}
+				}
+				noErr(t, os.Truncate(path, 8192))
+				if k, _ := move(c); k != nil {
+					t.Fatalf("%q from a page that is gone", k)
+				}
+				wantIs(t, tx.Err(), folio.ErrFault)
+				if k, _ := c.First(); k != nil {
+					t.Fatal("a move after the fault returns something")
+				}
+				wantIs(t, tx.Rollback(), folio.ErrFault)
+			})
+		}
+	}
+}
+
 func testTruncated(t *testing.T, db *folio.DB, byHand *folio.Tx) {
 	walk := func(tx *folio.Tx) error {
 		for range tx.Bucket([]byte("b")).All() {

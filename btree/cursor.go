@@ -37,11 +37,12 @@ type Cursor struct {
 	i     int  // the slot
 	count int  // what the leaf's header says, for in a scan each look at the
 	slots int  // header is one too many: cells, and the offset of the slots
-	// steps is count for a leaf that Step can go through: one in a tree that nobody
-	// changes, whose cells have no flags, but for values in runs, and lie one behind the
-	// other, as they do in the file. It is 0 for other leaves.
+	// steps is count for a leaf that Step can go through: one without nested buckets and
+	// long keys. It is 0 for other leaves. They are loose if some values can be in runs, or
+	// if the cells need not lie one behind the other, as they do in the file: in a tree that
+	// can change.
 	steps int
-	runs  bool // of that leaf: some values can be in runs
+	loose bool
 	// asked and askedBack are the last child of the lowest branch, and the first one, whose
 	// beginning was asked for.
 	asked, askedBack int
@@ -64,7 +65,7 @@ func (c *Cursor) enter(n node, i int) {
 	c.leaves++
 	c.leaf, c.i, c.count = n, i, n.count()
 	c.slots = leafSlots(n.base(), c.count)
-	c.steps, c.runs, c.scanning = 0, false, 0
+	c.steps, c.loose, c.scanning = 0, false, 0
 }
 
 // Item is what a cursor is on. Key is nil behind the last or before the first
@@ -166,15 +167,15 @@ func (c *Cursor) load() (Item, error) {
 	return Item{n[k:p:p], n[p:end:end], head[0]}, nil
 }
 
-// Step is Next for the common case: the next slot of the same leaf, and a leaf that
-// a scan need not look into (see Cursor.steps). The key is nil in all other cases,
-// and then nothing has happened.
+// Step is Next for the common case: the next slot of the same leaf, and a leaf without
+// what takes longer (see Cursor.steps). The key is nil in all other cases, and then nothing
+// has happened.
 func (c *Cursor) Step() (key, value []byte) {
 	i := c.i + 1
 	if i >= c.steps {
 		return nil, nil
 	}
-	if c.runs {
+	if c.loose {
 		return c.stepTo(i)
 	}
 	// A cell takes as many bytes as a slot or more: these eight are in the node even
@@ -197,7 +198,7 @@ func (c *Cursor) StepBack() (key, value []byte) {
 	if i < 0 || c.steps == 0 {
 		return nil, nil
 	}
-	if c.runs {
+	if c.loose {
 		return c.stepTo(i)
 	}
 	n, slot := c.leaf, c.slots+slotSize*i
@@ -209,8 +210,11 @@ func (c *Cursor) StepBack() (key, value []byte) {
 	return n[k:p:p], n[p:end:end]
 }
 
-// stepTo is a step to slot i, whose value can be in a run: one that has been verified.
+// stepTo is a step to slot i of a loose leaf. Of runs it takes those that have been verified.
 func (c *Cursor) stepTo(i int) (key, value []byte) {
+	if c.mods != c.t.mods || c.pos != onKey { // it can be beside a key that has been deleted
+		return nil, nil
+	}
 	n, slot := c.leaf, c.slots+i*slotSize
 	v := le.Uint32(n[slot : slot+slotSize])
 	off := int(v & 0xffff)
@@ -233,7 +237,10 @@ func (c *Cursor) stepTo(i int) (key, value []byte) {
 		return nil, nil
 	}
 	c.i = i
-	return n[k:p:p], value[:len(value):len(value)]
+	if key = n[k:p:p]; c.t.w != nil {
+		c.key = key
+	}
+	return key, value[:len(value):len(value)]
 }
 
 // Steps returns how many Steps the cursor can take to keys before hi, nil being
@@ -492,8 +499,8 @@ func (c *Cursor) announce(dir int8) {
 		return
 	}
 	f := &c.path[len(c.path)-1]
-	if flags := f.n.childFlags(f.i); c.t.w == nil && flags&^FlagValueRun == 0 {
-		c.steps, c.runs = c.count, flags != 0
+	if flags := f.n.childFlags(f.i); flags&^FlagValueRun == 0 {
+		c.steps, c.loose = c.count, flags != 0 || c.t.w != nil
 	}
 	if dir > 0 {
 		last := min(f.i+aheadLeaves, f.n.count()-1)
