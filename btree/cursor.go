@@ -11,7 +11,6 @@ import (
 	"bytes"
 
 	"github.com/foliodb/folio/internal/page"
-	"github.com/foliodb/folio/internal/prefetch"
 )
 
 type position uint8
@@ -165,105 +164,6 @@ func (c *Cursor) load() (Item, error) {
 		c.key = n[k:p:p]
 	}
 	return Item{n[k:p:p], n[p:end:end], head[0]}, nil
-}
-
-// Step is Next for the common case: the next slot of the same leaf, and a leaf without
-// what takes longer (see Cursor.steps). The key is nil in all other cases, and then nothing
-// has happened.
-func (c *Cursor) Step() (key, value []byte) {
-	i := c.i + 1
-	if i >= c.steps {
-		return nil, nil
-	}
-	if c.loose {
-		return c.stepTo(i)
-	}
-	// A cell takes as many bytes as a slot or more: these eight are in the node even
-	// for the last slot.
-	n, slot := c.leaf, c.slots+slotSize*i
-	v := le.Uint64(n[slot : slot+2*slotSize])
-	end := len(n)
-	if i+1 < c.steps {
-		end = int(v >> 32 & 0xffff) // where the next cell begins
-	}
-	k := int(v&0xffff) + leafCellHeader
-	p := k + int(v>>16&0xffff)
-	c.i = i
-	return n[k:p:p], n[p:end:end]
-}
-
-// StepBack is Step in the other direction, for Prev.
-func (c *Cursor) StepBack() (key, value []byte) {
-	i := c.i - 1
-	if i < 0 || c.steps == 0 {
-		return nil, nil
-	}
-	if c.loose {
-		return c.stepTo(i)
-	}
-	n, slot := c.leaf, c.slots+slotSize*i
-	v := le.Uint64(n[slot : slot+2*slotSize])
-	k := int(v&0xffff) + leafCellHeader
-	p := k + int(v>>16&0xffff)
-	end := int(v >> 32 & 0xffff) // where the cell that the cursor was on begins
-	c.i = i
-	return n[k:p:p], n[p:end:end]
-}
-
-// stepTo is a step to slot i of a loose leaf. Of runs it takes those that have been verified.
-func (c *Cursor) stepTo(i int) (key, value []byte) {
-	if c.mods != c.t.mods || c.pos != onKey { // it can be beside a key that has been deleted
-		return nil, nil
-	}
-	n, slot := c.leaf, c.slots+i*slotSize
-	v := le.Uint32(n[slot : slot+slotSize])
-	off := int(v & 0xffff)
-	k := off + leafCellHeader
-	p := k + int(v>>16)
-	value = n[p:][:le.Uint16(n[off+1:])]
-	switch n[off] {
-	case 0:
-	case FlagValueRun:
-		size, id, birth := decodeValueRef(value)
-		if !c.t.seen(id) {
-			return nil, nil
-		}
-		c.announceRun(i + int(c.scanning)*aheadRuns)
-		var err error
-		if value, err = c.t.r.Run(id, birth, size); err != nil {
-			return nil, nil // Next or Prev will find out
-		}
-	default: // not what the leaf's parent says
-		return nil, nil
-	}
-	c.i = i
-	if key = n[k:p:p]; c.t.w != nil {
-		c.key = key
-	}
-	return key, value[:len(value):len(value)]
-}
-
-// Steps returns how many Steps the cursor can take to keys before hi, nil being
-// unbounded. With values in runs, fewer may come to one.
-func (c *Cursor) Steps(hi []byte) (int, error) {
-	end := c.steps
-	if end > 0 && hi != nil {
-		var err error
-		if end, _, err = c.leaf.searchLeaf(c.t.r, hi); err != nil {
-			return 0, err
-		}
-	}
-	return max(end-c.i-1, 0), nil
-}
-
-// StepsBack returns how many StepBacks the cursor can take to keys from lo on, nil being
-// unbounded.
-func (c *Cursor) StepsBack(lo []byte) (int, error) {
-	if c.steps == 0 || lo == nil {
-		return min(c.i, c.steps), nil
-	}
-	first, _, err := c.leaf.searchLeaf(c.t.r, lo)
-	return max(c.i-first, 0), err
 }
 
 // loadLong is load for a cell with an overflow run.
@@ -476,78 +376,6 @@ func (c *Cursor) nextLeaf() (bool, error) {
 		return true, nil
 	}
 	return false, nil
-}
-
-// What a scan asks for ahead of need: the beginnings of leaves, with header, heads
-// and slots, so many leaves ahead that they are there when it comes to them; and the
-// first cells of the next leaf. Processors find out by themselves how the reading of
-// cells goes on, but not beyond a page. More cells at once than a processor has room
-// for misses, 10 to 20, hold up the scan instead (docs/performance.md).
-const (
-	aheadLeaves = 3
-	aheadHead   = 320
-	aheadCells  = 512
-	aheadRuns   = 4 // values in runs, of which each is a miss of the TLB
-	aheadRun    = 128
-)
-
-// announce is called when a scan has come to the current leaf, in direction dir. It finds
-// out whether Step and StepBack can go through it, and asks for what the scan will need next.
-func (c *Cursor) announce(dir int8) {
-	c.scanning = dir
-	if len(c.path) == 0 {
-		return
-	}
-	f := &c.path[len(c.path)-1]
-	if flags := f.n.childFlags(f.i); flags&^FlagValueRun == 0 {
-		c.steps, c.loose = c.count, flags != 0 || c.t.w != nil
-	}
-	if dir > 0 {
-		last := min(f.i+aheadLeaves, f.n.count()-1)
-		for i := max(f.i, c.asked) + 1; i <= last; i++ {
-			c.t.announce(f.n, i)
-		}
-		c.asked = last
-		if f.i == last {
-			return
-		}
-	} else {
-		first := max(f.i-aheadLeaves, 0)
-		for i := min(f.i, c.askedBack) - 1; i >= first; i-- {
-			c.t.announce(f.n, i)
-		}
-		c.askedBack = first
-		if f.i == first {
-			return
-		}
-	}
-	if p, ok := c.t.r.Peek(f.n.childID(f.i + int(dir))); ok {
-		from := len(p) - aheadCells // its last cells end where it does
-		if dir > 0 {
-			from = len(p) - min(p.CellBytes(), len(p)) // it may be no node
-		}
-		node(p).announceCells(from)
-	}
-}
-
-// announceRun asks for the beginning of the value of slot i of the current leaf, if it is in a
-// run.
-func (c *Cursor) announceRun(i int) {
-	if i < 0 || i >= c.count {
-		return
-	}
-	n, slot := c.leaf, c.slots+i*slotSize
-	v := le.Uint32(n[slot : slot+slotSize])
-	if off := int(v & 0xffff); n[off] == FlagValueRun {
-		if p, ok := c.t.r.Peek(n.plainRun(off, int(v>>16))); ok {
-			prefetch.Lines(p[:aheadRun])
-		}
-	}
-}
-
-// announceCells asks for the cells of a leaf that begin at offset off.
-func (n node) announceCells(off int) {
-	prefetch.Lines(n[off:min(off+aheadCells, len(n))])
 }
 
 // prevLeaf moves to the last slot of the previous leaf; false, without moving,

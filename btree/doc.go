@@ -18,6 +18,7 @@
 //	put.go       writing descents and insertion    split.go   splits
 //	delete.go    deletion and merges               own.go     trees without pages
 //	range.go     deleting ranges and whole trees   cursor.go  iteration
+//	step.go      iteration within a leaf           ahead.go   what it asks the processor for
 //	place.go     what a commit needs: final layout, and references to patch
 //	check.go     the full check of a tree          scan.go    cells as salvage needs them
 //	format.go    the tables of the documentation
