@@ -145,18 +145,20 @@ func TestRunsTogether(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		size   int
+		puts   int // in a transaction
 		writes float64
 		longer float64 // the file than what is in it
 	}{
-		{3000, 5, 2.1},    // 3.5 and 2.0 when this was written; 24 and 1.1 with each where it fits
-		{6000, 6, 2.1},    // 4.1 and 2.0; 24 and 1.1
-		{30_000, 19, 1.5}, // 15.8 and 1.35; 23 and 1.05
+		{3000, 20, 5, 2.1},      // 3.5 and 2.0 when this was written; 24 and 1.1 with each where it fits
+		{6000, 20, 6, 2.1},      // 4.1 and 2.0; 24 and 1.1
+		{30_000, 20, 19, 1.5},   // 15.8 and 1.35; 23 and 1.05
+		{30_000, 300, 301, 1.3}, // each where it fits; 1.37 with all of them together
 	} {
-		t.Run(fmt.Sprint(tc.size), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d of %d", tc.puts, tc.size), func(t *testing.T) {
 			db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
 			require.NoError(t, err)
 			defer db.Close()
-			keys := 40_000_000 / tc.size
+			keys := max(40_000_000/tc.size, 16*tc.puts)
 			rnd := rand.New(rand.NewPCG(1, 2))
 			put := func(from, n int, key func(i int) int) {
 				require.NoError(t, db.Update(func(tx *Tx) error {
@@ -171,13 +173,13 @@ func TestRunsTogether(t *testing.T) {
 				put(from, min(500, keys-from), func(i int) int { return i })
 			}
 			loaded := db.Stats().FileSize
-			commits := keys / 20
+			commits := max(keys/tc.puts, 20)
 			for range 3 * commits {
-				put(0, 20, func(int) int { return rnd.IntN(keys) })
+				put(0, tc.puts, func(int) int { return rnd.IntN(keys) })
 			}
 			before := db.Stats()
 			for range commits {
-				put(0, 20, func(int) int { return rnd.IntN(keys) })
+				put(0, tc.puts, func(int) int { return rnd.IntN(keys) })
 			}
 			after := db.Stats()
 			d := after.Sub(&before)

@@ -99,10 +99,13 @@ func (c *commit) placeNodes(nodes []int) { c.fill(nodes, c.takePlaces(uint64(len
 
 // gatherMost is how many pages a run may have to be placed with others, and moveMost to be
 // moved as well, like a leaf. A piece costs as much as ten to twenty pages, so longer runs
-// may each have their own.
+// may each have their own. In a commit of more than gatherBelow pages only what is moved is
+// placed with others: with that many pieces in the device's queue, what is longer takes
+// as long alone, and it fills holes.
 const (
-	gatherMost = 16
-	moveMost   = 2
+	gatherMost  = 16
+	moveMost    = 2
+	gatherBelow = 2048
 )
 
 // placeTogether gives the runs of few pages and the leaves places, in one piece if possible,
@@ -110,9 +113,13 @@ const (
 // without one. Where the file cannot grow, these are all: they go where they fit best, or
 // there would be no long extents left for those that need them.
 func (c *commit) placeTogether() (left []int) {
-	most, n := uint64(gatherMost), c.gathered+uint64(len(c.leaves))
+	leaves := uint64(len(c.leaves))
+	most, n := uint64(gatherMost), c.gathered+leaves
+	if n > gatherBelow {
+		most, n = moveMost, c.short+leaves
+	}
 	if c.full(n) || c.db.pager.Full() {
-		most, n = 0, uint64(len(c.leaves))
+		most, n = 0, leaves
 	}
 	places := c.takePlaces(n)
 	var short []freelist.Extent
