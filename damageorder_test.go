@@ -1,11 +1,10 @@
 package folio_test
 
-// A leaf whose bytes are those of another one, with a right checksum. Its keys are not
-// where its parents say, and who looks up each key again to find the next one would go
-// round for ever.
+// Files whose checksums are right, and whose pages do not go with each other. Where the bytes
+// of a leaf are those of another one its keys are not where its parents say, and who looks up
+// each key again to find the next one would go round for ever.
 
 import (
-	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -18,10 +17,9 @@ import (
 
 const orderKeys = 2000
 
-// disorder returns a file in which a leaf of the bucket b is a copy of an earlier or a
-// later one: from and to count the full leaves, in order. If they are the same, that one is
-// damaged.
-func disorder(t *testing.T, fill func(b *folio.Bucket, key []byte) error, from, to int) vfs.FS {
+// changed returns a file with the bucket b of orderKeys keys, which fill puts, after change
+// has changed its bytes.
+func changed(t *testing.T, fill func(b *folio.Bucket, key []byte) error, change func(content []byte, fileID uint64)) vfs.FS {
 	fs := vfs.NewMem()
 	db, err := folio.OpenFS(fs, "db", 0o600, nil)
 	require.NoError(t, err)
@@ -44,24 +42,35 @@ func disorder(t *testing.T, fill func(b *folio.Bucket, key []byte) error, from, 
 	content := make([]byte, size)
 	_, err = f.ReadAt(content, 0)
 	require.NoError(t, err)
-	at := func(id page.ID) page.Page { return content[int(id)*4096:][:4096] }
-	var leaves []page.ID // with as many keys as the first
-	count := func(p page.Page) uint16 { return binary.LittleEndian.Uint16(p[page.OffCount:]) }
-	for n := page.FirstID; int64(n+1)*4096 <= size; n++ {
-		if p := at(n); p.Kind() == page.KindLeaf && count(p) > 2 && (len(leaves) == 0 || count(p) == count(at(leaves[0]))) {
-			leaves = append(leaves, n)
-		}
-	}
-	require.Greater(t, len(leaves), max(from, to))
-	if from == to {
-		at(leaves[to])[4000] ^= 1
-	} else {
-		copy(at(leaves[to]), at(leaves[from]))
-		at(leaves[to]).Seal(leaves[to], id)
-	}
+	change(content, id)
 	_, err = f.WriteAt(content, 0)
 	require.NoError(t, err)
 	return fs
+}
+
+// pageAt returns a page of the content of a file with pages of 4 KiB.
+func pageAt(content []byte, id page.ID) page.Page { return content[int(id)*4096:][:4096] }
+
+// disorder returns a file in which a leaf of the bucket b is a copy of an earlier or a
+// later one: from and to count the full leaves, in order. If they are the same, that one is
+// damaged.
+func disorder(t *testing.T, fill func(b *folio.Bucket, key []byte) error, from, to int) vfs.FS {
+	return changed(t, fill, func(content []byte, fileID uint64) {
+		var leaves []page.ID // with as many keys as the first
+		for id := page.FirstID; int(id+1)*4096 <= len(content); id++ {
+			if p := pageAt(content, id); p.Kind() == page.KindLeaf && p.Count() > 2 && (len(leaves) == 0 || p.Count() == pageAt(content, leaves[0]).Count()) {
+				leaves = append(leaves, id)
+			}
+		}
+		require.Greater(t, len(leaves), max(from, to))
+		p := pageAt(content, leaves[to])
+		if from == to {
+			p[4000] ^= 1
+			return
+		}
+		copy(p, pageAt(content, leaves[from]))
+		p.Seal(leaves[to], fileID)
+	})
 }
 
 func TestDisorder(t *testing.T) {
@@ -116,6 +125,45 @@ func TestDisorder(t *testing.T) {
 				return nil
 			}), folio.ErrCorrupt)
 		})
+	}
+}
+
+// TestMismatchEachTime: what does not go with what its parent says is an error each time
+// that it is read, not the first time only.
+func TestMismatchEachTime(t *testing.T) {
+	put := func(b *folio.Bucket, key []byte) error { return b.Put(key, make([]byte, 5000)) }
+	fs := changed(t, put, func(content []byte, fileID uint64) {
+		for id := page.FirstID; int(id+1)*4096 <= len(content); id++ {
+			p := pageAt(content, id)
+			if p.Kind() != page.KindBranch || p.ComputeChecksum(id, fileID) != p.Checksum() {
+				continue
+			}
+			m := fieldMap{ranges: map[string][]fieldRange{}}
+			m.addBranch(p)
+			for _, at := range m.ranges["child flags"] {
+				p[at.off] = 0 // no values in pages of their own
+			}
+			p.Seal(id, fileID)
+		}
+	})
+	db, err := folio.OpenFS(fs, "db", 0o600, nil)
+	require.NoError(t, err)
+	defer db.Close()
+	for range 2 {
+		require.NoError(t, db.View(func(tx *folio.Tx) error {
+			require.Error(t, <-tx.Check())
+			return nil
+		}))
+		require.ErrorIs(t, db.View(func(tx *folio.Tx) error {
+			for _, v := range tx.Bucket([]byte("b")).All() {
+				require.Equal(t, 5000, len(v))
+			}
+			return nil
+		}), folio.ErrCorrupt)
+		require.ErrorIs(t, db.View(func(tx *folio.Tx) error {
+			require.Zero(t, len(tx.Bucket([]byte("b")).Get([]byte("key 00000"))))
+			return nil
+		}), folio.ErrCorrupt)
 	}
 }
 

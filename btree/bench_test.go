@@ -21,6 +21,7 @@ func (h *heap) Run(id page.ID, _ page.TxID, n int) ([]byte, error) {
 	return btree.RunData(h.pages[id], n), nil
 }
 func (h *heap) Ahead(page.ID, int)           {}
+func (h *heap) Trust(page.ID)                {}
 func (h *heap) PageSize() int                { return 4096 }
 func (h *heap) Exposed() bool                { return false }
 func (h *heap) Free(page.ID, int, page.TxID) {}
@@ -75,9 +76,10 @@ func (a *arena) Read(id page.ID, _ page.TxID) (page.Page, error) {
 	if err := btree.Verify(p, id, page.ID(len(a.mem)/4096)); err != nil {
 		return nil, err
 	}
-	a.verified[id/64] |= 1 << (id % 64)
 	return p, nil
 }
+
+func (a *arena) Trust(id page.ID) { a.verified[id/64] |= 1 << (id % 64) }
 
 func (a *arena) Run(page.ID, page.TxID, int) ([]byte, error) { return nil, page.ErrCorrupt }
 func (a *arena) Ahead(page.ID, int)                          {}

@@ -20,6 +20,9 @@ type Reader interface {
 	// (Verify) that transaction birth wrote. Errors wrap page.ErrCorrupt or are
 	// I/O errors.
 	Read(id page.ID, birth page.TxID) (page.Page, error)
+	// Trust tells that node id, which Read has returned, also is what its parent says,
+	// and need not be verified again.
+	Trust(id page.ID)
 	// Run returns the n data bytes of the overflow run at id.
 	Run(id page.ID, birth page.TxID, n int) ([]byte, error)
 	// Ahead tells that the pages in [id, id+n), nodes or a run, are about to be read,
@@ -158,6 +161,7 @@ func (t *Tree) rootNode() (node, error) {
 	if count := node(p).keys(); count != t.count {
 		return nil, page.Corrupt(t.root, p.Kind(), "the root holds %d keys, expected %d", count, t.count)
 	}
+	t.r.Trust(t.root)
 	return node(p), nil
 }
 
@@ -188,11 +192,13 @@ func (t *Tree) child(n node, i int) (node, error) {
 			return nil, page.Corrupt(id, p.Kind(), "it has flags %#x, its parent knows %#x", flags, n.childFlags(i))
 		}
 	}
-	c := node(p)
-	if err := n.checkLevel(c, id); err != nil {
+	if err := n.checkLevel(node(p), id); err != nil {
 		return nil, err
 	}
-	return c, nil
+	if !ok {
+		t.r.Trust(id)
+	}
+	return node(p), nil
 }
 
 // checkLevel returns an error if c, page id, cannot be a child of n.
