@@ -98,7 +98,7 @@ func (c *Cursor) stepBack() (key, value []byte) {
 // stepByHand is step, or stepBack, in a transaction begun by hand. It does what guarded does,
 // without its closures, which take longer than a step.
 func (c *Cursor) stepByHand(back bool) (key, value []byte) {
-	if c.bucket.usable() != nil {
+	if !c.c.CanStep() || c.bucket.usable() != nil {
 		return nil, nil
 	}
 	key, value, err := c.caughtStep(back)
@@ -194,7 +194,12 @@ func (c *Cursor) Last() (key, value []byte) { return pair(c.do(c.c.Last)) }
 // Next moves to the next key and returns it; nil behind the last. On a new cursor
 // it is First.
 func (c *Cursor) Next() (key, value []byte) {
-	if key, value = c.step(); key != nil {
+	if c.steady() { // as in step, which would be one call more
+		key, value = c.c.Step()
+	} else {
+		key, value = c.stepByHand(false)
+	}
+	if key != nil {
 		return key, value
 	}
 	return pair(c.next())

@@ -22,11 +22,15 @@ const (
 func (c *Cursor) announce(dir int8) {
 	c.scanning = dir
 	if len(c.path) == 0 {
+		c.steps, c.loose = c.count, true // nothing tells what is in it
 		return
 	}
 	f := &c.path[len(c.path)-1]
 	if flags := f.n.childFlags(f.i); flags&^FlagValueRun == 0 {
 		c.steps, c.loose = c.count, flags != 0 || c.t.w != nil
+	}
+	if dir < 0 && c.leaves == 1 {
+		return // it may be about the last key before some other, which is all that is needed
 	}
 	if dir > 0 {
 		last := min(f.i+aheadLeaves, f.n.count()-1)

@@ -79,11 +79,23 @@ func (c *Cursor) stepTo(i int) (key, value []byte) {
 	return key, value[:len(value):len(value)]
 }
 
+// CanStep tells whether the current leaf is one for steps. It looks at no page.
+func (c *Cursor) CanStep() bool { return c.steps > 0 }
+
+// canStepTo tells whether there is slot i, and nothing in it that takes longer.
+func (c *Cursor) canStepTo(i int) bool {
+	if i < 0 || i >= c.steps {
+		return false
+	}
+	off, _ := c.leaf.leafSlot(i)
+	return !c.loose || c.leaf[off]&^FlagValueRun == 0
+}
+
 // Steps returns how many Steps the cursor can take to keys before hi, nil being
 // unbounded. In a loose leaf fewer may come to one.
 func (c *Cursor) Steps(hi []byte) (int, error) {
 	switch {
-	case c.steps == 0 || c.mods != c.t.mods:
+	case c.mods != c.t.mods || !c.canStepTo(c.i+1):
 		return 0, nil
 	case hi == nil:
 		return c.steps - c.i - 1, nil
@@ -96,7 +108,7 @@ func (c *Cursor) Steps(hi []byte) (int, error) {
 // unbounded.
 func (c *Cursor) StepsBack(lo []byte) (int, error) {
 	switch {
-	case c.steps == 0 || c.mods != c.t.mods:
+	case c.mods != c.t.mods || !c.canStepTo(c.i-1):
 		return 0, nil
 	case lo == nil:
 		return c.i, nil
