@@ -36,7 +36,7 @@ demo: build ## index the source of Go into demo/code.folio, ask it, look into it
 
 .PHONY: test
 test: ## run all tests of all modules
-	$(call each,$(TESTED),$(GO) test ./...)
+	$(call each,$(TESTED),$(GO) test -timeout 20m ./...)
 
 .PHONY: race
 race: ## run all tests under the race detector, which implies the invariants
@@ -47,8 +47,9 @@ invariants: ## run all tests with the invariants checked
 	$(call each,$(TESTED),$(GO) test -tags invariants -short -timeout 20m ./...)
 
 .PHONY: lint
-lint: ## gofmt, vet, staticcheck
+lint: ## gofmt, go mod tidy, vet, staticcheck
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted, run gofmt -w:" $$files; exit 1; fi
+	$(GO) mod tidy -diff
 	$(call each,$(MODULES),$(GO) vet ./...)
 	$(call each,$(MODULES),$(GO) run $(STATICCHECK) ./...)
 

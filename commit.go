@@ -610,9 +610,20 @@ func (db *DB) shrink(next page.ID) {
 	if bugs.On(bugs.ShrinkTooFar) {
 		hwm = next
 	}
-	if db.pager.Full() || worthShrinking(db.pager.FileSize(), int64(hwm)*int64(db.pageSize)) {
-		_ = db.pager.Shrink(hwm)
+	size, need := db.pager.FileSize(), int64(hwm)*int64(db.pageSize)
+	if db.pager.Full() || size > db.opts.InitialSize && worthShrinking(size, need) {
+		_ = db.pager.Shrink(max(hwm, db.initialPages(size)))
 	}
+}
+
+// initialPages returns how many pages of a file of size bytes Options.InitialSize is.
+// There are none on a full disk.
+func (db *DB) initialPages(size int64) page.ID {
+	if db.pager.Full() {
+		return 0
+	}
+	ps := int64(db.pageSize)
+	return page.ID((min(db.opts.InitialSize, size) + ps - 1) / ps)
 }
 
 // worthShrinking tells whether a file of size bytes should be cut to need: not

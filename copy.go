@@ -13,13 +13,15 @@ import (
 
 	"github.com/foliodb/folio/freelist"
 	"github.com/foliodb/folio/internal/page"
+	"github.com/foliodb/folio/internal/vfs"
 	"github.com/foliodb/folio/meta"
 )
 
 // WriteTo writes the whole database as the transaction sees it to w: a file that
 // Open opens. Other transactions go on meanwhile. Pages that are free in the
 // snapshot are written as zeroes. In a writable transaction the copy is of the
-// state before it. It returns the number of bytes written, which is Size.
+// state before it. It returns the number of bytes written, which is Size if there is no
+// error.
 //
 // Pages are copied as they are, and not verified: damage of the file is in the copy as
 // well. Only the list of free pages must be whole. Check the copy (Tx.Check, kvctl
@@ -29,10 +31,23 @@ func (tx *Tx) WriteTo(w io.Writer) (n int64, err error) {
 	if tx.db == nil {
 		return 0, ErrTxClosed
 	}
-	if err := tx.writeTo(w); err != nil {
-		return 0, fmt.Errorf("folio: copy: %w", err)
+	counted := &countingWriter{w: w}
+	if err := tx.writeTo(counted); err != nil {
+		return counted.n, fmt.Errorf("folio: copy: %w", err)
 	}
-	return tx.Size(), nil
+	return counted.n, nil
+}
+
+// countingWriter counts what is written.
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // writeTo is WriteTo without what says whose error it is.
@@ -123,13 +138,19 @@ func writeZeros(w io.Writer, buf []byte, n int64) error {
 // is created with permissions mode (before umask) or replaced, and makes it
 // durable. The file appears under its name only when it is complete. What is not a
 // regular file, a pipe or a device, is written to instead. As with WriteTo, nothing is
-// verified: check the copy. A damaged one replaces a good one as any other does.
+// verified: check the copy. A damaged one replaces a good one as any other does. The file
+// of the database itself, also by another name, is refused. That of a database which
+// somebody else has open must not be replaced either: they would go on with the old one,
+// which nobody finds any more.
 func (tx *Tx) CopyFile(path string, mode os.FileMode) error {
 	if tx.db == nil {
 		return ErrTxClosed
 	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
+	}
+	if same, err := vfs.SameFile(tx.db.file, path); err == nil && same {
+		return fmt.Errorf("folio: copy: %s is the file of this database: copy it to another one", path)
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)

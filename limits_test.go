@@ -161,13 +161,20 @@ func TestOpenOptions(t *testing.T) {
 	})
 	t.Run("initial size", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "db")
-		db, err := folio.Open(path, 0o600, &folio.Options{InitialSize: 5 << 20})
-		noErr(t, err)
-		if size(path) < 5<<20 {
-			t.Fatalf("a file of %d bytes", size(path))
+		const initial = 50<<20 - 1
+		for range 2 {
+			db, err := folio.Open(path, 0o600, &folio.Options{InitialSize: initial})
+			noErr(t, err)
+			for range 3 {
+				if got := size(path); got < initial || got > initial+4096 {
+					t.Fatalf("a file of %d bytes", got)
+				}
+				_, err := specimen(db, 6)
+				noErr(t, err)
+			}
+			noErr(t, db.Close())
 		}
-		noErr(t, db.Close())
-		db, err = folio.Open(path, 0o600, nil)
+		db, err := folio.Open(path, 0o600, nil)
 		noErr(t, err)
 		noErr(t, db.View(foliotest.Check))
 		noErr(t, db.Close())

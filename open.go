@@ -103,8 +103,7 @@ func (db *DB) open(mode os.FileMode) error {
 		return err
 	}
 	if created && o.InitialSize > 0 {
-		pages := (o.InitialSize + int64(db.pageSize) - 1) / int64(db.pageSize)
-		if err := db.pager.EnsureSize(page.ID(max(pages, page.NumMetas))); err != nil {
+		if err := db.pager.EnsureSize(max(db.initialPages(o.InitialSize), page.NumMetas)); err != nil {
 			return err
 		}
 	}

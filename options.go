@@ -71,7 +71,8 @@ type Options struct {
 	PageSize int
 
 	// InitialSize is the size in bytes that a created file gets at once, so that
-	// it need not grow in the first commits.
+	// it need not grow in the first commits. While it is open with this option it is not
+	// cut below that, unless the disk is full.
 	InitialSize int64
 
 	// MaxSize is the size in bytes beyond which the file does not grow; commits

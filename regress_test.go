@@ -116,6 +116,62 @@ func TestCopyFileIsDurable(t *testing.T) {
 	require.NoError(t, copyFile())
 }
 
+// TestCopyFileOntoItself: who replaced the file of an open database would go on with one
+// that has no name, and lose what is committed after that.
+func TestCopyFileOntoItself(t *testing.T) {
+	db := openNew(t)
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(db.Path(), filepath.Join(dir, "link")))
+	require.NoError(t, os.Link(db.Path(), filepath.Join(dir, "hard link")))
+	for _, path := range []string{db.Path(), filepath.Join(dir, "link"), filepath.Join(dir, "hard link")} {
+		require.ErrorContains(t, db.View(func(tx *folio.Tx) error { return tx.CopyFile(path, 0o600) }), "of this database")
+	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 2)
+	require.NoError(t, db.Update(putAs("a", 300, 1000)))
+	path := db.Path()
+	require.NoError(t, db.Close())
+	db, err = folio.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	defer db.Close()
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		require.EqualValues(t, 300, tx.Bucket([]byte("b")).Len())
+		return nil
+	}))
+}
+
+// TestWriteToCounts: WriteTo returns how much it has written, also when it fails.
+func TestWriteToCounts(t *testing.T) {
+	db := openNew(t)
+	require.NoError(t, db.Update(putAs("a", 3000, 1000)))
+	require.NoError(t, db.View(func(tx *folio.Tx) error {
+		for _, most := range []int64{0, 1, 1_500_000, tx.Size()} {
+			w := &shortWriter{left: most}
+			n, err := tx.WriteTo(w)
+			require.Equal(t, most, n)
+			if most == tx.Size() {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, io.ErrShortWrite)
+			}
+		}
+		return nil
+	}))
+}
+
+// shortWriter takes that many bytes.
+type shortWriter struct{ left int64 }
+
+func (w *shortWriter) Write(p []byte) (int, error) {
+	n := int(min(w.left, int64(len(p))))
+	w.left -= int64(n)
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
 // TestCopyFileKeepsDevices: a copy to a pipe or a device goes there, and a link is
 // followed.
 func TestCopyFileKeepsDevices(t *testing.T) {
