@@ -65,7 +65,8 @@
 // reads only if [Options].Verify says so; see [VerifyFirst].
 // Damage, and faults of the disk, end View and Update with an error that wraps
 // [ErrCorrupt] or [ErrFault] and names the page; see Tx.Err for transactions begun
-// by hand. No content of a file makes folio panic, or read outside of the file.
+// by hand. No content of a file makes folio panic, or read outside of the file; but nobody
+// may overwrite it while it is open.
 //
 // What leaves the function given to View or Update early is a panic, which folio catches.
 // A function that recovers from it finds nothing in its transaction any more: Bucket

@@ -224,8 +224,9 @@ func (tx *Tx) OnCommit(fn func()) {
 // returns nil, a crash no longer loses them (with less than DurabilityFull: see
 // there), and every transaction begun later sees them. On any error the transaction
 // is rolled back and the database is as it was before; if a sync failed, it takes no
-// more writes (ErrLatched). It panics inside View and Update. Errors are ErrTxClosed,
-// ErrTxNotWritable, ErrNoSpace, ErrMaxSizeReached, ErrLatched and Err.
+// more writes (ErrLatched). A read-only transaction stays open: Rollback ends it. It
+// panics inside View and Update. Errors are ErrTxClosed, ErrTxNotWritable, ErrNoSpace,
+// ErrMaxSizeReached, ErrLatched and Err.
 func (tx *Tx) Commit() error {
 	if tx.managed {
 		panic("folio: Commit inside View or Update: return nil instead")

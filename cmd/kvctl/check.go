@@ -27,7 +27,7 @@ they are written as the other verbs take them.
 What is not reported can be read: kvctl scan prints it. What to do about damage, in
 which order, is in docs/salvage.md.`,
 		Example: `  kvctl check my.folio
-  kvctl check my.folio > found.txt; [ $? -ne 3 ] || mail -s damage admin < found.txt
+  kvctl check my.folio > found.txt 2>&1; [ $? -ne 3 ] || mail -s damage admin < found.txt
   kvctl check --json my.folio | jq .findings
   kvctl check --jsonl my.folio | jq 'select(.bucket == "/users")'`,
 		Args: argCount(1, 1),
@@ -155,7 +155,7 @@ func (e *env) check(file string, asJSON, asLines bool) error {
 		return bar.Finish()
 	})
 	if err = errors.Join(err, printErr); err != nil {
-		return err
+		return lostMetas(file, err)
 	}
 	if asJSON {
 		err = writeJSON(e.out, map[string]any{"file": file, "pages": pages, "findings": found})

@@ -37,16 +37,8 @@ func (e *env) exportBolt(file, to string) error {
 	m, start := exporter{}, time.Now()
 	err = newFile(to, func(ctx context.Context, tmp string) error {
 		return e.view(file, func(tx *folio.Tx) error {
-			bar := e.bar("checking", tx.Size()/int64(tx.DB().Info().PageSize), false)
-			var found error
-			for err := range tx.Check(folio.WithProgress(func(done, _ uint64) { _ = bar.Set64(int64(done)) })) {
-				if found == nil {
-					found = err
-				}
-			}
-			_ = bar.Finish() // only looks
-			if found != nil || ctx.Err() != nil {
-				return errors.Join(found, context.Cause(ctx))
+			if err := e.sound(ctx, tx); err != nil {
+				return err
 			}
 			m.ctx = ctx
 			return e.exportInto(tmp, info.Mode().Perm(), tx, &m)
@@ -67,11 +59,30 @@ func (e *env) exportInto(path string, mode os.FileMode, tx *folio.Tx, m *exporte
 	if err != nil {
 		return err
 	}
-	m.begin = func() (change[*bolt.Bucket], error) { return db.Begin(true) }
+	m.begin = func() (change, *bolt.Bucket, error) {
+		tx, err := db.Begin(true)
+		if err != nil {
+			return nil, nil, err
+		}
+		return tx, tx.Cursor().Bucket(), nil
+	}
 	// Keys come in order: half empty pages, as bbolt leaves them otherwise, are a waste.
 	m.prepare = func(b *bolt.Bucket) { b.FillPercent = 0.9 }
 	m.bar = e.bar("exporting", tx.Size(), true)
-	err = m.run(tx.ForEach)
+	err = m.run(tx.Cursor().Bucket())
 	_ = m.bar.Finish() // only looks
 	return errors.Join(err, db.Sync(), db.Close())
+}
+
+// sound returns the first damage that a check of what tx sees finds, and an error if ctx is
+// done.
+func (e *env) sound(ctx context.Context, tx *folio.Tx) (err error) {
+	bar := e.bar("checking", tx.Size()/int64(tx.DB().Info().PageSize), false)
+	for found := range tx.Check(folio.WithProgress(func(done, _ uint64) { _ = bar.Set64(int64(done)) })) {
+		if err == nil { // the rest must be received too
+			err = found
+		}
+	}
+	_ = bar.Finish() // only looks
+	return errors.Join(err, context.Cause(ctx))
 }

@@ -43,6 +43,9 @@ func (e *env) importBolt(from, file string) error {
 	if err != nil {
 		return err
 	}
+	if info.Size() == 0 {
+		return fail(exitError, "%s is not a file of bbolt: it is empty", from)
+	}
 	m, start := importer{}, time.Now()
 	err = newFile(file, func(ctx context.Context, tmp string) error {
 		return guarded(from, func() error {
@@ -119,9 +122,9 @@ func (e *env) importInto(path string, mode os.FileMode, tx *bolt.Tx, m *importer
 	if err != nil {
 		return err
 	}
-	m.begin = func() (change[*folio.Bucket], error) { return db.Begin(true) }
+	m.begin = beginner(db)
 	m.bar = e.bar("importing", tx.Size(), true)
-	err = m.run(tx.ForEach)
+	err = m.run(tx.Cursor().Bucket())
 	_ = m.bar.Finish() // only looks
 	return errors.Join(err, db.Close())
 }

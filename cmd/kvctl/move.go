@@ -1,8 +1,8 @@
 package main
 
-// This file is responsible for copying all of a database into another one, of another
-// kind: bounded transactions, buckets in buckets, and the file that appears only when
-// it is complete.
+// This file is responsible for putting all of a database into another one, which can be of
+// another kind: bounded transactions, buckets in buckets, and the file that appears only
+// when it is complete.
 
 import (
 	"context"
@@ -38,9 +38,7 @@ type target[B any] interface {
 }
 
 // change is a transaction that writes. Those of both databases are one.
-type change[B any] interface {
-	CreateBucket(name []byte) (B, error)
-	Bucket(name []byte) B
+type change interface {
 	Commit() error
 	Rollback() error
 }
@@ -48,10 +46,11 @@ type change[B any] interface {
 // mover copies buckets, in transactions of bounded size.
 type mover[S source[S], T target[T]] struct {
 	ctx     context.Context
-	begin   func() (change[T], error)
-	prepare func(T) // called with each bucket before it is filled; nil: nothing
+	begin   func() (change, T, error) // returns the bucket of the top level, too
+	prepare func(T)                   // called with each bucket before it is filled; nil: nothing
 	bar     *progressbar.ProgressBar
-	tx      change[T]
+	tx      change
+	top     T        // the top level, in tx
 	size    int      // in the transaction
 	path    [][]byte // of the bucket that is being copied
 	into    T        // it, in tx
@@ -66,19 +65,13 @@ const (
 	moveEntry = 16
 )
 
-// run copies the buckets that all names.
-func (m *mover[S, T]) run(all func(fn func(name []byte, b S) error) error) (err error) {
-	if m.tx, err = m.begin(); err != nil {
+// run copies all that is in from, the top level of a database.
+func (m *mover[S, T]) run(from S) (err error) {
+	if m.tx, m.top, err = m.begin(); err != nil {
 		return err
 	}
-	err = all(func(name []byte, b S) error {
-		made, err := m.tx.CreateBucket(name)
-		if err != nil {
-			return m.failed(name, err)
-		}
-		return m.bucket(name, b, made)
-	})
-	if err != nil {
+	m.reopen()
+	if err := m.contents(from); err != nil {
 		return errors.Join(err, m.tx.Rollback())
 	}
 	return m.tx.Commit()
@@ -89,10 +82,20 @@ func (m *mover[S, T]) bucket(name []byte, from S, made T) error {
 	m.buckets++
 	m.path = append(m.path, name)
 	m.fill(made)
-	if err := made.SetSequence(from.Sequence()); err != nil {
-		return m.failed(nil, err)
+	err := m.contents(from)
+	m.path = m.path[:len(m.path)-1]
+	m.reopen() // the transaction need not be the one in which we began
+	return err
+}
+
+// contents copies what is in from to the bucket that is filled.
+func (m *mover[S, T]) contents(from S) error {
+	if n := from.Sequence(); n > 0 {
+		if err := m.into.SetSequence(n); err != nil {
+			return m.failed(nil, err)
+		}
 	}
-	err := from.ForEach(func(k, v []byte) error {
+	return from.ForEach(func(k, v []byte) error {
 		if err := m.room(len(k) + len(v) + moveEntry); err != nil {
 			return err
 		}
@@ -106,9 +109,6 @@ func (m *mover[S, T]) bucket(name []byte, from S, made T) error {
 		}
 		return m.bucket(k, from.Bucket(k), made)
 	})
-	m.path = m.path[:len(m.path)-1]
-	m.reopen() // the transaction need not be the one in which we began
-	return err
 }
 
 // fill makes b the bucket that is filled.
@@ -141,7 +141,7 @@ func (m *mover[S, T]) room(n int) (err error) {
 	if err := m.tx.Commit(); err != nil {
 		return err
 	}
-	if m.tx, err = m.begin(); err != nil {
+	if m.tx, m.top, err = m.begin(); err != nil {
 		return err
 	}
 	m.reopen()
@@ -150,20 +150,29 @@ func (m *mover[S, T]) room(n int) (err error) {
 
 // reopen finds the bucket at m.path in the transaction that there is now.
 func (m *mover[S, T]) reopen() {
-	for i, name := range m.path {
-		if i == 0 {
-			m.fill(m.tx.Bucket(name))
-		} else {
-			m.fill(m.into.Bucket(name))
-		}
+	m.fill(m.top)
+	for _, name := range m.path {
+		m.fill(m.into.Bucket(name))
 	}
 }
 
 // The kinds of buckets that can be copied into each other.
 type (
-	importer = mover[*bolt.Bucket, *folio.Bucket]
-	exporter = mover[*folio.Bucket, *bolt.Bucket]
+	importer  = mover[*bolt.Bucket, *folio.Bucket]
+	exporter  = mover[*folio.Bucket, *bolt.Bucket]
+	compacter = mover[*folio.Bucket, *folio.Bucket]
 )
+
+// beginner returns a function that begins transactions of db, for a mover.
+func beginner(db *folio.DB) func() (change, *folio.Bucket, error) {
+	return func() (change, *folio.Bucket, error) {
+		tx, err := db.Begin(true)
+		if err != nil {
+			return nil, nil, err
+		}
+		return tx, tx.Cursor().Bucket(), nil
+	}
+}
 
 // newFile calls write with the name of a file that becomes path when write has
 // succeeded. Nothing is replaced, and nothing is left behind, also if kvctl is

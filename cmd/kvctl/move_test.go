@@ -5,10 +5,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -35,8 +37,11 @@ func makeBolt(t *testing.T, path string, seed uint64, keys int) {
 				return err
 			}
 		}
-		_, err := tx.CreateBucket([]byte("empty"))
-		return err
+		if _, err := tx.CreateBucket([]byte("empty")); err != nil {
+			return err
+		}
+		top := tx.Cursor().Bucket() // which can have keys and a sequence as well
+		return errors.Join(top.Put([]byte("key"), []byte("value")), top.SetSequence(seed))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,8 +87,8 @@ func fillBolt(r *rand.Rand, b *bolt.Bucket, keys, depth int) error {
 	return nil
 }
 
-// dump writes down all of a database: of which kind does not show.
-func dump[B source[B]](all func(fn func(name []byte, b B) error) error) (string, error) {
+// dump writes down all that is in the top level of a database: of which kind does not show.
+func dump[B source[B]](top B) (string, error) {
 	var s strings.Builder
 	var bucket func(depth int, name []byte, b B) error
 	bucket = func(depth int, name []byte, b B) error {
@@ -96,7 +101,7 @@ func dump[B source[B]](all func(fn func(name []byte, b B) error) error) (string,
 			return nil
 		})
 	}
-	err := all(func(name []byte, b B) error { return bucket(0, name, b) })
+	err := bucket(0, nil, top)
 	return s.String(), err
 }
 
@@ -111,7 +116,7 @@ func dumpBolt(t *testing.T, path string) (s string) {
 		for err := range tx.Check() {
 			t.Error(path, err)
 		}
-		s, err = dump(tx.ForEach)
+		s, err = dump(tx.Cursor().Bucket())
 		return err
 	})
 	if err != nil {
@@ -131,7 +136,7 @@ func dumpFolio(t *testing.T, path string) (s string) {
 		for err := range tx.Check() {
 			t.Error(path, err)
 		}
-		s, err = dump(tx.ForEach)
+		s, err = dump(tx.Cursor().Bucket())
 		return err
 	})
 	if err != nil {
@@ -165,6 +170,77 @@ func TestImportExport(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCopyCompact: both make files of the same content, while a program has the first one
+// open and writes it; the one of compact is not longer. What is damaged is refused.
+func TestCopyCompact(t *testing.T) {
+	for seed := range uint64(6) {
+		dir := t.TempDir()
+		file, copied, small := filepath.Join(dir, "b.folio"), filepath.Join(dir, "c.folio"), filepath.Join(dir, "d.folio")
+		makeBolt(t, filepath.Join(dir, "a.db"), seed, 8<<seed)
+		if code, _, stderr := kvctl("import", filepath.Join(dir, "a.db"), file); code != 0 {
+			t.Fatal(stderr)
+		}
+		db, err := folio.Open(file, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Update(func(tx *folio.Tx) error { return tx.DeleteBucket([]byte("bucket 1")) }); err != nil {
+			t.Fatal(err)
+		}
+		if runtime.GOOS != "linux" { // nobody can read beside it there
+			db = closed(t, db)
+		}
+		for _, args := range [][]string{{"copy", file, copied}, {"compact", file, small}} {
+			if code, _, stderr := kvctl(args...); code != 0 {
+				t.Fatal(stderr)
+			}
+		}
+		closed(t, db)
+		for _, verb := range []string{"copy", "compact"} {
+			if code, _, stderr := kvctl(verb, file, small); code != exitError || !strings.Contains(stderr, "exists") {
+				t.Fatal(verb, code, stderr)
+			}
+		}
+		want := dumpFolio(t, file)
+		if dumpFolio(t, copied) != want || dumpFolio(t, small) != want {
+			t.Errorf("seed %d: not the same", seed)
+		}
+		long, err := os.Stat(copied)
+		short, err2 := os.Stat(small)
+		if err != nil || err2 != nil || short.Size() > long.Size() || short.Mode() != long.Mode() {
+			t.Error(err, err2, short, long)
+		}
+
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := 8192 + 100; at < len(b); at += 4096 {
+			b[at] ^= 1
+		}
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, verb := range []string{"copy", "compact"} {
+			if code, _, stderr := kvctl(verb, file, filepath.Join(dir, "e.folio")); code != exitDamaged {
+				t.Fatal(verb, code, stderr)
+			}
+		}
+		onlyFiles(t, dir, "a.db", "b.folio", "c.folio", "d.folio")
+	}
+}
+
+// closed closes db, unless it has been before.
+func closed(t *testing.T, db *folio.DB) *folio.DB {
+	t.Helper()
+	if db != nil {
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return nil
 }
 
 // onlyFiles makes sure that nothing else was left behind.

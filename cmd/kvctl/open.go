@@ -146,6 +146,21 @@ func cannotOpen(err error) error {
 	return err
 }
 
+// lostMetas is what a verb that reads everything makes of err: a file that is not folio's as
+// its beginning says, but has pages of folio in it, is damaged. Others do not look for those.
+func lostMetas(path string, err error) error {
+	if errors.Is(err, folio.ErrInvalid) {
+		if _, _, found := folio.Identify(path); found == nil {
+			return errLostMetas(path)
+		}
+	}
+	return err
+}
+
+func errLostMetas(path string) error {
+	return fail(exitDamaged, "%s: both meta pages are lost: restore a backup, or save what can be read with kvctl salvage", path)
+}
+
 // bucketAt returns the bucket at a path; for the path of no elements, the top
 // level, in which there are only buckets.
 func bucketAt(tx *folio.Tx, path [][]byte) (*folio.Bucket, error) {

@@ -75,7 +75,7 @@ func (e *env) page(path string, id page.ID, isHex bool) error {
 		return err
 	}
 	if errors.Is(err, folio.ErrInvalid) { // it is one, as its pages say
-		err = fail(exitDamaged, "%s: both meta pages are lost: restore a backup, or save what can be read with kvctl salvage", path)
+		err = errLostMetas(path)
 	}
 	return errors.Join(err, e.printPage(path, &m, id, "", isHex))
 }

@@ -165,7 +165,7 @@ func (e *env) root() *cobra.Command {
 	root.Version = version()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(e.infoCmd(), e.statsCmd(), e.bucketsCmd(), e.getCmd(), e.putCmd(), e.delCmd(), e.scanCmd(),
-		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.importCmd(), e.exportCmd(), e.pagesCmd(),
+		e.countCmd(), e.loadCmd(), e.checkCmd(), e.scrubCmd(), e.salvageCmd(), e.copyCmd(), e.compactCmd(), e.importCmd(), e.exportCmd(), e.pagesCmd(),
 		e.pageCmd(), e.layoutCmd(), e.readersCmd(), e.watchCmd(), e.versionCmd())
 	return root
 }

@@ -37,7 +37,7 @@ Other codes than 3 say nothing of damage: 130 and 143 are interrupts, 1, 2 and 4
 it could not read. A program scrubs a database with Tx.Scrub.`,
 		Example: `  kvctl scrub my.folio
   kvctl scrub my.folio --rate 100MiB/s
-  kvctl scrub my.folio --loop --pause 24h; [ $? -ne 3 ] || mail -s damage admin`,
+  kvctl scrub my.folio --loop --pause 24h > found.txt 2>&1; [ $? -ne 3 ] || mail -s damage admin < found.txt`,
 		Args: argCount(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error { return e.scrub(args[0], &f) },
 	}
@@ -121,7 +121,7 @@ func (e *env) scrubOnce(ctx context.Context, file string, rate int64, asLines bo
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("%w before all was read: there was no damage so far", context.Cause(ctx))
 	case err != nil:
-		return err
+		return lostMetas(file, err)
 	case asLines:
 		return writeJSONLine(e.out, map[string]any{"file": file, "pages": pages, "findings": 0})
 	}

@@ -26,7 +26,7 @@ func unescape(s string) ([]byte, error) {
 		}
 		i++
 		if i == len(s) {
-			return nil, fail(exitError, `%q ends in \: write \\ for a backslash`, s)
+			return nil, fail(exitError, `%q ends in \: write \\ for a backslash`, cut(s, 60))
 		}
 		switch s[i] {
 		case '\\', '/':
@@ -39,16 +39,16 @@ func unescape(s string) ([]byte, error) {
 			b = append(b, '\t')
 		case 'x':
 			if i+2 >= len(s) {
-				return nil, fail(exitError, `\x needs two hex digits, in %q`, s)
+				return nil, fail(exitError, `\x needs two hex digits, in %q`, cut(s, 60))
 			}
 			v, err := hex.DecodeString(s[i+1 : i+3])
 			if err != nil {
-				return nil, fail(exitError, `\x needs two hex digits, in %q`, s)
+				return nil, fail(exitError, `\x needs two hex digits, in %q`, cut(s, 60))
 			}
 			b = append(b, v[0])
 			i += 2
 		default:
-			return nil, fail(exitError, `\%c means nothing, in %q: write \\ for a backslash`, s[i], s)
+			return nil, fail(exitError, `\%c means nothing, in %q: write \\ for a backslash`, s[i], cut(s, 60))
 		}
 	}
 	return b, nil
@@ -74,7 +74,7 @@ var errEmptyKey = fail(exitError, "an empty key: keys have at least one byte")
 func parseHex(s string) ([]byte, error) {
 	b, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
 	if err != nil {
-		return nil, fail(exitError, "%q is not hex, two digits for each byte: leave out --hex for text", s)
+		return nil, fail(exitError, "%q is not hex, two digits for each byte: leave out --hex for text", cut(s, 60))
 	}
 	return b, nil
 }
