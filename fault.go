@@ -23,6 +23,11 @@ import (
 // abort is the panic that leaves the function of a View or an Update.
 type abort struct{ tx *Tx }
 
+// Error is for who recovers from it and writes it to a log.
+func (a abort) Error() string { return fmt.Sprint(a.tx.err) }
+
+func (a abort) Unwrap() error { return a.tx.err }
+
 // fail makes err the transaction's error, and leaves the application's function
 // if that is ours to leave.
 func (tx *Tx) fail(err error) {

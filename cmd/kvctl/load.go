@@ -41,8 +41,8 @@ are none. Keys that exist get the new value.
          prints; other fields, and lines without a value, are errors.
 
 Without --format, INPUT that ends in .txt is lines, in .jsonl or .ndjson it is jsonl,
-and everything else is tsv. Empty lines are left out, and so is a return at the end of
-a line, but with --literal.
+and everything else is tsv. Empty lines are left out, and so are a return at the end of
+a line and a byte order mark before the first, but with --literal.
 
 Lines that scan prints of nested buckets, of which it does not print what is in them,
 are left out, and counted on stderr: scan and load those buckets as well.
@@ -59,7 +59,7 @@ loading the same input again does no harm. Input in the order of its keys loads 
 		},
 	}
 	c.Flags().StringVar(&f.format, "format", "", "lines, tsv or jsonl; the default is by what INPUT ends in: .txt, .jsonl or .ndjson, else tsv")
-	c.Flags().BoolVar(&f.literal, "literal", false, "tsv: take everything as it is: backslashes, 0x, and returns at the ends of lines")
+	c.Flags().BoolVar(&f.literal, "literal", false, "tsv: take everything as it is: backslashes, 0x, returns at the ends of lines, and a byte order mark")
 	c.Flags().IntVar(&f.batch, "batch", 10000, "lines in a transaction")
 	e.pageSizeFlag(c)
 	return c
@@ -270,6 +270,9 @@ func (l *loader) transaction(tx *folio.Tx) (n, size int, more bool, err error) {
 		size += len(line)
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		if !l.literal {
+			if l.line == 1 {
+				line = bytes.TrimPrefix(line, []byte("\ufeff"))
+			}
 			line = bytes.TrimSuffix(line, []byte("\r"))
 		}
 		if len(line) == 0 {

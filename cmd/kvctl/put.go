@@ -67,6 +67,9 @@ func (e *env) value(args []string, from string, isHex bool) ([]byte, error) {
 	case from != "":
 		return valueFrom(from)
 	case len(args) == 0:
+		if isTerminal(e.in) {
+			fmt.Fprintln(e.err, "reading the value from the standard input, to its end: Ctrl-D")
+		}
 		return readValue(e.in, folio.MaxValueSize)
 	case isHex:
 		return parseHex(args[0])
