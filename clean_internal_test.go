@@ -469,3 +469,50 @@ func TestHoleOnFullDisk(t *testing.T) {
 		require.NoError(t, update(keys/2+from%(keys/2-100), 100, put))
 	}
 }
+
+// TestSmallCommitsShorten: where most of a file is free, commits of a few puts, which move
+// nothing, take places at its beginning, so that it becomes short.
+func TestSmallCommitsShorten(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it only counts")
+	}
+	db, err := openFS(vfs.NewMem(), "db", 0o600, Options{})
+	require.NoError(t, err)
+	defer db.Close()
+	const keys, left = 150_000, 10_000
+	key := func(i int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(i)*0x9E3779B97F4A7C15) }
+	change := func(fn func(b *Bucket) error) {
+		require.NoError(t, db.Update(func(tx *Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("b"))
+			require.NoError(t, err)
+			return fn(b)
+		}))
+	}
+	for at := 0; at < keys; at += 10_000 {
+		change(func(b *Bucket) error {
+			for i := range 10_000 {
+				require.NoError(t, b.Put(key(at+i), make([]byte, 100)))
+			}
+			return nil
+		})
+	}
+	loaded := db.Stats().FileSize
+	change(func(b *Bucket) error {
+		for i := left; i < keys; i++ {
+			require.NoError(t, b.Delete(key(i)))
+		}
+		return nil
+	})
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 2500 {
+		change(func(b *Bucket) error {
+			for range 20 {
+				require.NoError(t, b.Put(key(rnd.IntN(left)), make([]byte, 100)))
+			}
+			return nil
+		})
+	}
+	require.NoError(t, db.View(func(tx *Tx) error { return <-tx.Check() }))
+	require.Less(t, db.Stats().FileSize, loaded/4)
+	t.Logf("%d KiB, then %d", loaded>>10, db.Stats().FileSize>>10)
+}

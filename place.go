@@ -192,8 +192,8 @@ const (
 	headLeast  = 12
 	pieceLeast = 8
 
-	// Where less than one page of emptyFrom is in use, leaves go where they fit best
-	// instead: towards the beginning, so that the file can be cut at its end.
+	// Where less than one page of emptyFrom is in use, pages go into the first extent that
+	// is long enough, so that the file can be cut at its end.
 	emptyFrom = 3
 )
 
@@ -221,7 +221,11 @@ func (c *commit) takeWhole(n uint64) (page.ID, bool) {
 	if n == 0 {
 		return 0, true
 	}
-	if id, ok := c.list.Allocate(n); ok {
+	allocate := c.list.Allocate
+	if c.mostlyFree() {
+		allocate = c.list.AllocateLow
+	}
+	if id, ok := allocate(n); ok {
 		c.taken = append(c.taken, freelist.Extent{Start: id, Len: n})
 		return id, true
 	}

@@ -13,7 +13,10 @@ import (
 //	F5  A page is free, pending or neither, and in one extent only.
 //	F6  Allocate is best fit: the smallest extent that holds the run, the lowest
 //	    among equals, from its low end. So low addresses fill up, and the end of
-//	    the file becomes free. AllocateHead and AllocateLongest go elsewhere: head.go.
+//	    the file becomes free. AllocateLow is first fit, for holes near the end keep the
+//	    file long. It looks at the LowLook lowest extents; of the others it takes the
+//	    longest, or the one that fits best if that is lower. AllocateHead and
+//	    AllocateLongest go elsewhere: head.go.
 //	F7  What one of the Allocates or TrimTail took is not in the list, until Return or
 //	    FreePages puts it back.
 
@@ -56,6 +59,33 @@ func (l *List) Allocate(n uint64) (page.ID, bool) {
 	}
 	l.free.remove(Extent{Start: x.Start, Len: n})
 	return x.Start, true
+}
+
+// LowLook is how many extents AllocateLow looks at.
+const LowLook = 64
+
+// AllocateLow is Allocate for a file that should become shorter.
+func (l *List) AllocateLow(n uint64) (page.ID, bool) {
+	if n == 0 {
+		return 0, false
+	}
+	look := LowLook
+	for x := range l.free.from(page.FirstID) {
+		if x.Len >= n {
+			l.free.remove(Extent{Start: x.Start, Len: n})
+			return x.Start, true
+		}
+		if look--; look == 0 {
+			break
+		}
+	}
+	if x := l.longest(); x.Len >= n {
+		if fit, _ := l.free.atLeast(n); x.Start < fit.Start {
+			l.free.remove(Extent{Start: x.Start, Len: n})
+			return x.Start, true
+		}
+	}
+	return l.Allocate(n)
 }
 
 // Return puts back pages that an allocation took, of a commit that has failed or does

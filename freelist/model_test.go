@@ -239,7 +239,19 @@ func (h *run) allocate() {
 		got = h.allocateHead(n)
 	} else {
 		want, wantOK := h.m.bestFit(n)
-		id, ok := h.l.Allocate(n)
+		allocate := h.l.Allocate
+		if h.r.IntN(4) == 0 {
+			allocate = h.l.AllocateLow
+			if x := h.m.longest(); x.Len >= n && x.Start < want.Start {
+				want = x
+			}
+			_, behind := h.m.cut()
+			behind = behind[:min(len(behind), freelist.LowLook)]
+			if i := slices.IndexFunc(behind, func(e freelist.Extent) bool { return e.Len >= n }); i >= 0 {
+				want = behind[i]
+			}
+		}
+		id, ok := allocate(n)
 		require.Equal(h.t, wantOK, ok, "allocate %d", n)
 		require.Equal(h.t, want.Start, id, "allocate %d", n)
 		if ok {
