@@ -10,6 +10,7 @@ package folio
 // nothing from then on, and Err, Commit, Rollback and the call return the error.
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -62,11 +63,13 @@ func inRun() bool {
 	}
 }
 
-// stick makes err the transaction's error if it has none.
+// stick makes err the transaction's error if it has none. It names the file, for a program
+// can have several.
 func (tx *Tx) stick(err error) {
-	if tx.err == nil {
-		tx.err = err
+	if tx.err == nil && tx.db != nil {
+		err = fmt.Errorf("%s: %w", tx.db.path, err)
 	}
+	tx.err = cmp.Or(tx.err, err)
 }
 
 // check turns an error of a change into what the application gets. Damage and
@@ -82,7 +85,7 @@ func (tx *Tx) check(err error) error {
 		return err
 	}
 	tx.stick(err)
-	return err
+	return tx.err
 }
 
 // faulted returns the error for the recovered panic r if it is a fault on the
