@@ -128,7 +128,7 @@ func (c *Cursor) moved(it btree.Item, err error) btree.Item {
 // steps returns how many steps of c's tree, of which fn tells it, may be taken now.
 func (c *Cursor) steps(fn func(to []byte) (int, error), to []byte) (n int) {
 	tx := c.bucket.tx
-	if c.bucket.usable() != nil {
+	if !c.c.CanStep() || c.bucket.usable() != nil {
 		return 0
 	}
 	tx.guarded(func() {
